@@ -1,0 +1,32 @@
+"""A LoRA file as a value: where it lies and which version of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Tells one version of a file from the next without reading it."""
+
+    size: int
+    """Bytes."""
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: str | Path) -> Fingerprint:
+        """Raises `OSError` where the file cannot be reached."""
+        stat = Path(path).stat()
+        return cls(stat.st_size, stat.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class LoraFile:
+    """A resolved name."""
+
+    name: str
+    """Path below its LoRA folder, with `/` and extension."""
+    path: str
+    """Where the file lies."""
+    fingerprint: Fingerprint

@@ -1,0 +1,63 @@
+"""The pack's one error hierarchy.
+
+Each message says what happened, where (file, key, position of the tag) and what to do about it, because the host
+shows it to the user word for word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class LoraDeckError(Exception):
+    """Base of every error that the pack raises on purpose."""
+
+
+class StackFormatError(LoraDeckError):
+    """A value that was handed in as a stack is none, or its JSON is of a newer major version."""
+
+
+class LoraNotFoundError(LoraDeckError):
+    """No file on disk answers to the name.
+
+    `name` is the name as written, `suggestions` the closest names that exist.
+    """
+
+    def __init__(self, name: str, suggestions: Sequence[str] = (), searched: Sequence[str] = ()) -> None:
+        self.name = name
+        self.suggestions = tuple(suggestions)
+        if self.suggestions:
+            hint = "The closest names are: " + ", ".join(repr(s) for s in self.suggestions) + "."
+        elif searched:
+            hint = "No similar name exists. Put the file into " + " or ".join(searched) + "."
+        else:
+            hint = "The host lists no folder for LoRAs."
+        super().__init__(f"LoRA {name!r} was not found. {hint}")
+
+
+class AmbiguousLoraError(LoraDeckError):
+    """Several different files answer to the name; `candidates` are their relative paths."""
+
+    def __init__(self, name: str, candidates: Sequence[str]) -> None:
+        self.name = name
+        self.candidates = tuple(candidates)
+        listed = ", ".join(repr(c) for c in self.candidates)
+        super().__init__(
+            f"LoRA name {name!r} is ambiguous: {listed}. Write the path of the one that you mean, with its folder."
+        )
+
+
+class LoraFileError(LoraDeckError):
+    """A LoRA file cannot be read, or what it holds cannot be applied. `path` names the file."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {reason}")
+
+
+class MissingLorasError(LoraDeckError):
+    """One or more entries of a stack could not be resolved; the message has one line for each."""
+
+    def __init__(self, errors: Sequence[LoraDeckError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(str(e) for e in self.errors))

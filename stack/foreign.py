@@ -1,0 +1,55 @@
+"""Other packs' `LORA_STACK`: a plain list of `(name, model weight, clip weight)`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+
+from .entry import LoraEntry
+from .errors import StackFormatError
+from .stack import LoraStack
+
+PlainStack = list[tuple[str, float, float]]
+
+
+def as_stack(value: object) -> LoraStack:
+    """A `LoraStack` from anything that a `stack` input may receive.
+
+    Accepts a `LoraStack`, `None`, the JSON form as a dict, or other packs' list of `(name, model, clip)` triples,
+    where the name is a path below a LoRA folder with either separator. Their order is model first, ours te first.
+
+    Raises:
+        StackFormatError: the value is none of these; the message says which item is wrong.
+    """
+    if value is None:
+        return LoraStack()
+    if isinstance(value, LoraStack):
+        return value
+    if isinstance(value, dict):
+        return LoraStack.from_json(value)
+    if isinstance(value, list | tuple):
+        return LoraStack(tuple(_entry(item, index) for index, item in enumerate(value) if not _is_none(item)))
+    raise StackFormatError(
+        f"This input takes a LoRA stack or a list of (name, model weight, clip weight); it got a "
+        f"{type(value).__name__}."
+    )
+
+
+def _is_none(item: object) -> bool:
+    """Stackers of other packs keep unused rows as the name "None"."""
+    return isinstance(item, Sequence) and len(item) > 0 and item[0] in (None, "None")
+
+
+def _entry(item: object, index: int) -> LoraEntry:
+    if not isinstance(item, list | tuple) or len(item) < 3 or not isinstance(item[0], str):
+        raise StackFormatError(
+            f"Item {index + 1} of the plain LoRA list is {item!r}; expected (name, model weight, clip weight)."
+        )
+    name, model, clip = item[0], item[1], item[2]
+    for weight in (model, clip):
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not math.isfinite(weight):
+            raise StackFormatError(
+                f"Item {index + 1} of the plain LoRA list ({name!r}) has the weight {weight!r}; expected a number."
+            )
+    return LoraEntry(name=name.replace("\\", "/"), te=float(clip), unet=float(model))

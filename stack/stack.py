@@ -1,0 +1,138 @@
+"""The stack: an ordered, immutable list of entries, and its versioned JSON form."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from .entry import LoraEntry
+from .errors import StackFormatError
+
+JSON_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LoraStack:
+    """LoRAs in the order in which they apply."""
+
+    entries: tuple[LoraEntry, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was left out or not understood on the way here, one sentence each; `LoraStackApply` reports them."""
+    unknown: tuple[tuple[str, str], ...] = ()
+    """Top-level fields of the JSON form that this version does not know: (key, JSON text)."""
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[LoraEntry]:
+        return iter(self.entries)
+
+    def __add__(self, other: LoraStack) -> LoraStack:
+        return LoraStack(self.entries + other.entries, self.notes + other.notes, self.unknown + other.unknown)
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"lora_deck": 1, "entries": [...]}`; values that equal their default are left out, except the weights."""
+        data: dict[str, Any] = {"lora_deck": JSON_VERSION, "entries": [_entry_to_json(e) for e in self.entries]}
+        if self.notes:
+            data["notes"] = list(self.notes)
+        data.update((key, json.loads(text)) for key, text in self.unknown)
+        return data
+
+    @classmethod
+    def from_json(cls, data: object) -> LoraStack:
+        """The inverse of `to_json`. Unknown fields are kept.
+
+        Raises:
+            StackFormatError: not a stack, a field of the wrong type, or a newer major version.
+        """
+        if not isinstance(data, Mapping) or "lora_deck" not in data:
+            raise StackFormatError('A LoRA stack in JSON is an object with the key "lora_deck"; this is none.')
+        version = data["lora_deck"]
+        if isinstance(version, bool) or not isinstance(version, int | float) or version < 1:
+            raise StackFormatError(f'"lora_deck" is the format\'s version, a number from 1; it is {version!r}.')
+        if int(version) > JSON_VERSION:
+            raise StackFormatError(
+                f"This LoRA stack was written in format {version}, and this version of LoRA Deck reads formats up to "
+                f"{JSON_VERSION}. Update LoRA Deck to open it."
+            )
+        entries = data.get("entries", [])
+        if not isinstance(entries, list):
+            raise StackFormatError('"entries" of a LoRA stack is a list.')
+        notes = data.get("notes", [])
+        if not isinstance(notes, list) or not all(isinstance(n, str) for n in notes):
+            raise StackFormatError('"notes" of a LoRA stack is a list of texts.')
+        return cls(
+            tuple(_entry_from_json(item, index) for index, item in enumerate(entries)),
+            tuple(notes),
+            _unknown_fields(data, {"lora_deck", "entries", "notes"}),
+        )
+
+
+_DEFAULTS = {f.name: f.default for f in fields(LoraEntry)}
+_ALWAYS_WRITTEN = ("name", "te", "unet")
+
+
+def _entry_to_json(entry: LoraEntry) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for name, default in _DEFAULTS.items():
+        value = getattr(entry, name)
+        if name == "unknown" or (value == default and name not in _ALWAYS_WRITTEN):
+            continue
+        data[name] = [list(pair) for pair in value] if name == "extra" else value
+    data.update((key, json.loads(text)) for key, text in entry.unknown)
+    return data
+
+
+def _unknown_fields(data: Mapping[str, Any], known: set[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((str(key), json.dumps(value)) for key, value in data.items() if key not in known)
+
+
+def _finite(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("a finite number")
+    return float(value)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("a whole number")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a text")
+    return value
+
+
+def _pairs(value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, list) or not all(isinstance(p, list) and len(p) == 2 for p in value):
+        raise ValueError("a list of [key, text] pairs")
+    return tuple((_text(key), _text(text)) for key, text in value)
+
+
+_READERS: dict[str, Callable[[object], Any]] = {
+    "name": _text, "te": _finite, "unet": _finite, "dyn": _whole, "lbw": _text, "lbwe": _text, "x": _finite,
+    "hr_te": _finite, "hr_unet": _finite, "extra": _pairs,
+}  # fmt: skip
+_OPTIONAL = {"dyn", "lbw", "lbwe", "x", "hr_te", "hr_unet"}
+
+
+def _entry_from_json(data: object, index: int) -> LoraEntry:
+    if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
+        raise StackFormatError(f"Entry {index + 1} of the LoRA stack is no object with a \"name\".")
+    values: dict[str, Any] = {}
+    for key, reader in _READERS.items():
+        if key not in data or (data[key] is None and key in _OPTIONAL):
+            continue
+        try:
+            values[key] = reader(data[key])
+        except ValueError as error:
+            raise StackFormatError(
+                f"Entry {index + 1} of the LoRA stack ({data['name']!r}): \"{key}\" must be {error}, "
+                f"and is {data[key]!r}."
+            ) from None
+    return LoraEntry(**values, unknown=_unknown_fields(data, set(_READERS)))

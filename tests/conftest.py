@@ -1,0 +1,23 @@
+"""Loads the repository as the package `lora_deck`, whatever the checkout's folder is called."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _load_pack() -> None:
+    spec = importlib.util.spec_from_file_location(
+        "lora_deck", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["lora_deck"] = module
+    spec.loader.exec_module(module)
+
+
+if "lora_deck" not in sys.modules:
+    _load_pack()
