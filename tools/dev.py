@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""The task runner: one command per task, from nothing but Python and pip.
+
+    python tools/dev.py demo     ComfyUI with LoRA Deck, a small model and a handful of LoRA files
+    python tools/dev.py test     every test, those on the real host included; what follows goes to pytest
+    python tools/dev.py lint     ruff and the type check
+    python tools/dev.py setup    only the set-up that the others begin with
+
+Everything it makes lies in the git-ignored folder .dev/. An interrupted set-up goes on where it stopped.
+
+environment variables:
+  COMFYUI_PATH           an existing ComfyUI to use instead of one set up here; nothing is installed into it
+  LORA_DECK_TORCH_INDEX  another package index for torch, for example one of CPU builds
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from devhost.environment import Host, ensure_host, existing_host
+from devhost.failure import SetupError
+from devhost.steps import only_one, say
+from devhost.versions import DEFAULT_HOST, HOSTS
+
+
+def main(arguments: list[str]) -> int:
+    options, rest = _parser().parse_known_args(arguments)
+    if rest and options.verb != "test":
+        _parser().error(f"unknown arguments for {options.verb}: {' '.join(rest)}")
+    try:
+        with only_one():
+            host = _host(options.host)
+        if options.verb == "setup":
+            say(f"ready: ComfyUI in {host.folder}, Python {host.python}")
+            return 0
+        raise SetupError("not yet")
+    except SetupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _host(version: str | None) -> Host:
+    existing = os.environ.get("COMFYUI_PATH")
+    if existing and version is None:
+        return existing_host(Path(existing))
+    return ensure_host(version or DEFAULT_HOST)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tools/dev.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        usage="python tools/dev.py {setup,demo,test,lint} [options]",
+    )
+    parser.add_argument("verb", choices=("setup", "demo", "test", "lint"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--host",
+        metavar="VERSION",
+        help=f"the ComfyUI version to set up: {', '.join(HOSTS)} (default {DEFAULT_HOST})",
+    )
+    parser.add_argument("--port", type=int, default=8188, help="demo: the first port to try")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

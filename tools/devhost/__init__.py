@@ -1,0 +1,1 @@
+"""Sets up a real ComfyUI, its demo files and the test tools in the git-ignored folder ``.dev/``."""
