@@ -56,8 +56,11 @@ class LoraFileError(LoraDeckError):
 
 
 class MissingLorasError(LoraDeckError):
-    """One or more entries of a stack could not be resolved; the message has one line for each."""
+    """Entries of a stack that could not be resolved; the message has one line for each.
 
-    def __init__(self, errors: Sequence[LoraDeckError]) -> None:
-        self.errors = tuple(errors)
-        super().__init__("\n".join(str(e) for e in self.errors))
+    `errors`: pairs of (the entry as a tag, why it does not resolve).
+    """
+
+    def __init__(self, errors: Sequence[tuple[str, LoraDeckError]]) -> None:
+        self.errors = tuple(error for _, error in errors)
+        super().__init__("\n".join(f"{tag}: {error}" for tag, error in errors))

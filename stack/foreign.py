@@ -53,3 +53,15 @@ def _entry(item: object, index: int) -> LoraEntry:
                 f"Item {index + 1} of the plain LoRA list ({name!r}) has the weight {weight!r}; expected a number."
             )
     return LoraEntry(name=name.replace("\\", "/"), te=float(clip), unet=float(model))
+
+
+def lost_in_plain_list(entry: LoraEntry) -> list[str]:
+    """One sentence for each thing of an entry that a `(name, model, clip)` triple cannot carry."""
+    lost = {
+        "block weights": entry.lbw is not None,
+        "element weights": entry.lbwe is not None,
+        "the rank limit": entry.dyn is not None,
+        "hires weights": entry.hr_te is not None or entry.hr_unet is not None,
+        **{f'"{key}"': True for key, _ in entry.extra},
+    }
+    return [f"{entry.name}: a plain list cannot carry {what}." for what, is_there in lost.items() if is_there]

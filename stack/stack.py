@@ -35,7 +35,10 @@ class LoraStack:
 
     def to_json(self) -> dict[str, Any]:
         """`{"lora_deck": 1, "entries": [...]}`; values that equal their default are left out, except the weights."""
-        data: dict[str, Any] = {"lora_deck": JSON_VERSION, "entries": [_entry_to_json(e) for e in self.entries]}
+        data: dict[str, Any] = {
+            "lora_deck": JSON_VERSION,
+            "entries": [_entry_to_json(e) for e in self.entries],
+        }
         if self.notes:
             data["notes"] = list(self.notes)
         data.update((key, json.loads(text)) for key, text in self.unknown)
@@ -123,7 +126,7 @@ _OPTIONAL = {"dyn", "lbw", "lbwe", "x", "hr_te", "hr_unet"}
 
 def _entry_from_json(data: object, index: int) -> LoraEntry:
     if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
-        raise StackFormatError(f"Entry {index + 1} of the LoRA stack is no object with a \"name\".")
+        raise StackFormatError(f'Entry {index + 1} of the LoRA stack is no object with a "name".')
     values: dict[str, Any] = {}
     for key, reader in _READERS.items():
         if key not in data or (data[key] is None and key in _OPTIONAL):
@@ -132,7 +135,7 @@ def _entry_from_json(data: object, index: int) -> LoraEntry:
             values[key] = reader(data[key])
         except ValueError as error:
             raise StackFormatError(
-                f"Entry {index + 1} of the LoRA stack ({data['name']!r}): \"{key}\" must be {error}, "
+                f'Entry {index + 1} of the LoRA stack ({data["name"]!r}): "{key}" must be {error}, '
                 f"and is {data[key]!r}."
             ) from None
     return LoraEntry(**values, unknown=_unknown_fields(data, set(_READERS)))

@@ -1,4 +1,4 @@
-"""The tag's grammar: `<lora:name[:te[:unet[:dyn]]][:key=value…]>`, as AUTOMATIC1111 reads it and with its faults mended.
+"""The tag's grammar: `<lora:name[:te[:unet[:dyn]]][:key=value…]>`, A1111's with its faults mended.
 
 The JavaScript twin is `web/grammar.mjs`; both are held to `tests/conformance/tags.json`.
 """
@@ -132,9 +132,7 @@ def _scan(text: str, problems: list[Problem]) -> Iterator[tuple[int, int, list[_
                 equals.setdefault(len(cuts), token.start())
             elif symbol == ">":
                 cuts.append(token.start())
-                arguments = [
-                    _argument(text, cuts[i - 1] + 1, cuts[i], equals.get(i)) for i in range(1, len(cuts))
-                ]
+                arguments = [_argument(text, cuts[i - 1] + 1, cuts[i], equals.get(i)) for i in range(1, len(cuts))]
                 if any(argument.whole for argument in arguments):
                     yield start, token.end(), arguments
                 opening = _OPEN.search(text, token.end())
@@ -260,7 +258,9 @@ def _entry(
     )
 
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:_[0-9]+)*\.?(?:[0-9]+(?:_[0-9]+)*)?|\.[0-9]+(?:_[0-9]+)*)(?:e[+-]?[0-9]+)?", re.I)
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]+(?:_[0-9]+)*\.?(?:[0-9]+(?:_[0-9]+)*)?|\.[0-9]+(?:_[0-9]+)*)(?:e[+-]?[0-9]+)?", re.I
+)
 _FULL_WIDTH = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
 
 

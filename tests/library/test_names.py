@@ -7,9 +7,18 @@ from lora_deck.library.names import NameIndex
 from lora_deck.stack.errors import AmbiguousLoraError, LoraNotFoundError
 
 INDEX = NameIndex(
-    ["ink.safetensors", "styles\\ink_v2.safetensors", "styles/grain.safetensors", "film/grain.safetensors",
-     "v1.0.safetensors", "v1.0.pt", "Möbel.safetensors", "Case.safetensors", "a/[x] (1).safetensors"]
-)  # fmt: skip
+    [
+        "ink.safetensors",
+        "styles\\ink_v2.safetensors",
+        "styles/grain.safetensors",
+        "film/grain.safetensors",
+        "v1.0.safetensors",
+        "v1.0.pt",
+        "Möbel.safetensors",
+        "Case.safetensors",
+        "a/[x] (1).safetensors",
+    ]
+)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,13 @@ from lora_deck.stack.foreign import as_stack
 from lora_deck.stack.stack import LoraStack
 
 FULL = LoraStack(
-    (LoraEntry("a/b", 0.5, 1, 8, "MIDD", "x", 2.0, 0.1, 0.2, (("start", "5"),), (("later", '{"k": [1]}'),)), LoraEntry("c")),
+    (
+        LoraEntry("a/b", 0.5, 1, 8, "MIDD", "x", 2.0, 0.1, 0.2, (("start", "5"),), (("later", '{"k": [1]}'),)),
+        LoraEntry("c"),
+    ),
     ("note",),
     (("lock", "[1, 2]"),),
-)  # fmt: skip
+)
 
 
 def test_json_round_trip_keeps_unknown_fields() -> None:
@@ -59,7 +62,10 @@ def test_a_minor_version_is_read() -> None:
 
 def test_plain_lists_are_model_first() -> None:
     stack = as_stack([("styles\\ink.safetensors", 0.8, 0.3), ["None", 1, 1], ("x", 1, 0)])
-    assert stack.entries == (LoraEntry("styles/ink.safetensors", te=0.3, unet=0.8), LoraEntry("x", te=0, unet=1))
+    assert stack.entries == (
+        LoraEntry("styles/ink.safetensors", te=0.3, unet=0.8),
+        LoraEntry("x", te=0, unet=1),
+    )
     assert as_stack(None) == as_stack([]) == LoraStack()
     assert as_stack(FULL) is FULL and as_stack(FULL.to_json()) == FULL
 

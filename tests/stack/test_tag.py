@@ -57,7 +57,21 @@ def test_what_is_no_tag_stays(text: str) -> None:
     assert parsed.text == text and not parsed.tags and not parsed.problems
 
 
-@pytest.mark.parametrize("bad", ["<lora:b:>", "<lora:b:1.1.>", "<lora:b:abc>", "<lora:b:nan>", "<lora:b:1e999>", "<lora:b:1:inf>", "<lora:b:abc:te=0.5>", "<lora:b:dyn=x>", "<lora:te=1>", "<lora:b::0.5>"])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "<lora:b:>",
+        "<lora:b:1.1.>",
+        "<lora:b:abc>",
+        "<lora:b:nan>",
+        "<lora:b:1e999>",
+        "<lora:b:1:inf>",
+        "<lora:b:abc:te=0.5>",
+        "<lora:b:dyn=x>",
+        "<lora:te=1>",
+        "<lora:b::0.5>",
+    ],
+)
 def test_a_bad_tag_costs_that_tag_alone(bad: str) -> None:
     parsed = parse_prompt(f"x <lora:a:1>{bad}<lora:c:0.5>")
     assert [e.name for e in parsed.stack] == ["a", "c"]
@@ -95,8 +109,7 @@ def test_unknown_keys_are_reported() -> None:
 
 def test_repeats() -> None:
     text = "<lora:a:0.5><lora:b:1><lora:a:0.3:0.2>"
-    assert [(e.name, e.te, e.unet) for e in parse_prompt(text).stack] == [
-        ("a", 0.5, 0.5), ("b", 1, 1), ("a", 0.3, 0.2)]  # fmt: skip
+    assert [(e.name, e.te, e.unet) for e in parse_prompt(text).stack] == [("a", 0.5, 0.5), ("b", 1, 1), ("a", 0.3, 0.2)]
     merged = parse_prompt(text, repeats="a1111").stack
     assert [(e.name, e.te, e.unet) for e in merged] == [("a", 0.6, 0.4), ("b", 1, 1)]
 
@@ -111,9 +124,17 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 names = st.text(min_size=1).map(str.strip).filter(lambda t: t and not t.startswith("./"))
 texts = st.none() | st.text(min_size=1).map(str.strip).filter(bool)
 entries = st.builds(
-    LoraEntry, name=names, te=numbers, unet=numbers, dyn=st.none() | st.integers(-(2**50), 2**50), lbw=texts,
-    lbwe=texts, x=st.none() | numbers, hr_te=st.none() | numbers, hr_unet=st.none() | numbers,
-)  # fmt: skip
+    LoraEntry,
+    name=names,
+    te=numbers,
+    unet=numbers,
+    dyn=st.none() | st.integers(-(2**50), 2**50),
+    lbw=texts,
+    lbwe=texts,
+    x=st.none() | numbers,
+    hr_te=st.none() | numbers,
+    hr_unet=st.none() | numbers,
+)
 
 
 @given(entries)
@@ -122,7 +143,33 @@ def test_print_parse(entry: LoraEntry) -> None:
     assert parsed.stack == LoraStack((entry,)) and parsed.text == ""
 
 
-fragments = st.lists(st.sampled_from(["<lora:", "<lyco:", ">", ":", "=", "a", "te", "hr", "0.5", "1@0,0@1", "\\", "<", "{", "|", " ", "墨", "lbw", "start", "dyn", "hrunet"]), max_size=30)  # fmt: skip
+fragments = st.lists(
+    st.sampled_from(
+        [
+            "<lora:",
+            "<lyco:",
+            ">",
+            ":",
+            "=",
+            "a",
+            "te",
+            "hr",
+            "0.5",
+            "1@0,0@1",
+            "\\",
+            "<",
+            "{",
+            "|",
+            " ",
+            "墨",
+            "lbw",
+            "start",
+            "dyn",
+            "hrunet",
+        ]
+    ),
+    max_size=30,
+)
 
 
 @given(fragments.map("".join) | st.text())

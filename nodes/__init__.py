@@ -1,0 +1,1 @@
+"""The graph's surface: one file per node."""

@@ -1,0 +1,21 @@
+"""What the host loads: the list of nodes, and the routes."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .. import api
+from .lora_stack_add import LoraStackAdd
+from .lora_stack_apply import LoraStackApply
+from .lora_stack_to_list import LoraStackToList
+from .prompt_lora_parser import PromptLoraParser
+
+
+class LoraDeckExtension(ComfyExtension):
+    """The pack, as the host sees it."""
+
+    async def on_load(self) -> None:
+        api.register()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [PromptLoraParser, LoraStackAdd, LoraStackApply, LoraStackToList]

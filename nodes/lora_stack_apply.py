@@ -1,0 +1,70 @@
+"""Apply LoRA stack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..patching import Missing, apply_stack
+from ..stack.entry import SamplingPass
+from ..stack.foreign import as_stack
+from .changed_files import changed_files
+from .show import show_text
+from .sockets import CATEGORY, stack_input
+
+
+class LoraStackApply(io.ComfyNode):
+    """Applies a stack to a model and a text encoder."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LoraStackApply",
+            display_name="Apply LoRA stack",
+            category=CATEGORY,
+            description="Applies a LoRA stack to a model and a text encoder, and reports what each file changed.",
+            search_aliases=["lora loader", "load lora", "apply lora", "lora stack loader"],
+            inputs=[
+                stack_input(False, "The LoRAs, from a prompt, from Add LoRA or from another pack's stacker."),
+                io.Combo.Input(
+                    "sampling_pass",
+                    options=["first", "hires"],
+                    default="first",
+                    tooltip="Which weights count. hires takes hr=, hrte= and hrunet= of the tags where they are given.",
+                ),
+                io.Combo.Input(
+                    "missing",
+                    options=["error", "warn"],
+                    default="error",
+                    tooltip="What to do about a LoRA that is not found. error: stop and name it. "
+                    "warn: leave it out and say so in the report.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The diffusion model. It stays as it is; a copy is patched.",
+                ),
+                io.Clip.Input("clip", optional=True, tooltip="The text encoder. It stays as it is; a copy is patched."),
+            ],
+            outputs=[
+                io.Model.Output("model", tooltip="The model with the LoRAs."),
+                io.Clip.Output("clip", tooltip="The text encoder with the LoRAs."),
+                io.String.Output("report", tooltip="What was applied, file by file."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **kwargs: Any) -> int:
+        return changed_files.counter(cls.hidden.unique_id)
+
+    @classmethod
+    def execute(
+        cls, stack: Any, sampling_pass: SamplingPass, missing: Missing, model: Any = None, clip: Any = None
+    ) -> io.NodeOutput:
+        applied = apply_stack(model, clip, as_stack(stack), sampling_pass, missing)
+        changed_files.record(cls.hidden.unique_id, applied.files, applied.missing)
+        report = str(applied.report)
+        show_text(cls.hidden.unique_id, report)
+        return io.NodeOutput(applied.model, applied.clip, report)

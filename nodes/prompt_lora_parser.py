@@ -1,0 +1,76 @@
+"""Prompt → LoRA stack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..stack.foreign import as_stack
+from ..stack.tag import Repeats, WeightOrder, parse_prompt
+from .names_exist import names_exist
+from .show import show_text
+from .sockets import CATEGORY, Stack, stack_input
+
+
+class PromptLoraParser(io.ComfyNode):
+    """Takes the tags out of a prompt."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PromptLoraParser",
+            display_name="Prompt → LoRA stack",
+            category=CATEGORY,
+            description="Takes <lora:name:weight> tags out of a prompt "
+            "and gives the clean text and the LoRAs as a stack.",
+            search_aliases=["lora tag", "lora prompt", "a1111 lora", "prompt lora loader", "lora text"],
+            inputs=[
+                io.String.Input(
+                    "text",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    placeholder="a cat <lora:ink_wash:0.8>",
+                    tooltip="The prompt. A tag is <lora:name:te:unet>; one number sets both weights, none means 1.",
+                ),
+                io.Combo.Input(
+                    "weight_order",
+                    options=["a1111", "comfy"],
+                    default="a1111",
+                    tooltip="What two bare numbers in a tag mean. a1111: text encoder, then unet. "
+                    "comfy: unet, then text encoder, as prompts written for other ComfyUI packs have it.",
+                ),
+                io.Combo.Input(
+                    "repeats",
+                    options=["sum", "a1111"],
+                    default="sum",
+                    tooltip="When a name occurs several times. sum: each occurrence is applied. "
+                    "a1111: the last weight times the number of occurrences.",
+                ),
+                stack_input(True, "LoRAs to put before those of the prompt."),
+            ],
+            outputs=[
+                io.String.Output("text", tooltip="The prompt without its tags."),
+                Stack.Output("stack", tooltip="The LoRAs, in order of appearance."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    async def validate_inputs(cls, text: str | None) -> bool | str:
+        def names() -> list[tuple[str, str]]:
+            prompt = text or ""
+            tags = parse_prompt(prompt).tags
+            return [(_label(prompt, t.start, t.end), t.entry.name) for t in tags if t.entry is not None]
+
+        return await names_exist(cls.hidden.unique_id, names)
+
+    @classmethod
+    def execute(cls, text: str, weight_order: WeightOrder, repeats: Repeats, stack: Any = None) -> io.NodeOutput:
+        parsed = parse_prompt(text, weight_order, repeats)
+        show_text(cls.hidden.unique_id, "\n".join(parsed.stack.notes))
+        return io.NodeOutput(parsed.text, as_stack(stack) + parsed.stack)
+
+
+def _label(prompt: str, start: int, end: int) -> str:
+    return f"{prompt[start:end]} (character {start + 1})"

@@ -1,0 +1,10 @@
+"""Text on a node in the graph."""
+
+from __future__ import annotations
+
+from server import PromptServer
+
+
+def show_text(node_id: object, text: str) -> None:
+    """Shows a text on the node that runs; the host keeps it there until the next run."""
+    PromptServer.instance.send_progress_text(text, str(node_id))

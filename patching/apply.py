@@ -1,0 +1,209 @@
+"""`apply_stack`: a stack onto clones of a model and a text encoder."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .. import library
+from ..library import LoraFile
+from ..stack.architectures import is_text_encoder_name
+from ..stack.entry import LoraEntry, SamplingPass
+from ..stack.errors import AmbiguousLoraError, LoraFileError, LoraNotFoundError, MissingLorasError
+from ..stack.printer import print_tag
+from ..stack.stack import LoraStack
+from .adapter import DeckAdapter, Part, pack_part
+from .keymap import Side, architecture_of
+from .match import Matching, match
+from .open import OpenFile, open_file
+from .report import ApplyReport, FileReport, count
+from .reuse import ResultCache
+
+logger = logging.getLogger("lora_deck")
+
+Missing = Literal["error", "warn"]
+Patcher = Any
+"""The host's `ModelPatcher`, which has no types."""
+
+_results = ResultCache()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What `apply_stack` gives back."""
+
+    model: Patcher | None
+    clip: Any | None
+    report: ApplyReport
+    files: tuple[LoraFile, ...]
+    """Every file that the stack names."""
+    missing: tuple[str, ...]
+    """Names that no file answered to."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    file: LoraFile
+    te: float
+    unet: float
+
+    def weight(self, side: Side) -> float:
+        return self.te if side == "te" else self.unet
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A resolved entry with its file and what of it fits each connected side."""
+
+    item: _Resolved
+    opened: OpenFile
+    matchings: dict[Side, Matching]
+
+
+def apply_stack(
+    model: Patcher | None,
+    clip: Any | None,
+    stack: LoraStack,
+    sampling_pass: SamplingPass = "first",
+    missing: Missing = "error",
+) -> Applied:
+    """Applies a stack to clones of `model` (`ModelPatcher`) and `clip` (`CLIP`); the inputs stay as they are.
+
+    Blocks on files: call it where the host executes nodes.
+
+    Raises:
+        MissingLorasError: names that do not resolve, with `missing="error"`.
+        LoraFileError: a file that is unreadable, or does not fit what is connected.
+    """
+    started = time.perf_counter()
+    resolved, errors = _resolve(stack, sampling_pass)
+    if errors and missing == "error":
+        raise MissingLorasError([(print_tag(entry), error) for entry, error in errors])
+    notes = [*stack.notes, *(f"Left out {print_tag(entry)}: {error}" for entry, error in errors)]
+
+    new_model = model.clone() if model is not None else None
+    new_clip = clip.clone() if clip is not None else None
+    clones: dict[Side, Patcher] = {}
+    if new_clip is not None:
+        clones["te"] = new_clip.patcher
+    if new_model is not None:
+        clones["unet"] = new_model
+
+    opened = [_open(item, clones) for item in resolved if item.te or item.unet]
+    reused = [_patch(side, clone, opened) for side, clone in clones.items()]
+    for entry in opened:
+        notes.extend(_notes(entry))
+    report = ApplyReport(
+        tuple(_file_report(item, opened) for item in resolved),
+        tuple(notes),
+        time.perf_counter() - started,
+        bool(opened) and all(reused),
+    )
+    logger.info(report.summary())
+    return Applied(
+        new_model, new_clip, report, tuple(r.file for r in resolved), tuple(entry.name for entry, _ in errors)
+    )
+
+
+def _resolve(
+    stack: LoraStack, sampling_pass: SamplingPass
+) -> tuple[list[_Resolved], list[tuple[LoraEntry, LoraNotFoundError | AmbiguousLoraError]]]:
+    resolved: list[_Resolved] = []
+    errors: list[tuple[LoraEntry, LoraNotFoundError | AmbiguousLoraError]] = []
+    for entry in stack:
+        try:
+            file = library.resolve(entry.name)
+        except (LoraNotFoundError, AmbiguousLoraError) as error:
+            errors.append((entry, error))
+            continue
+        te, unet = entry.weights(sampling_pass)
+        resolved.append(_Resolved(file, te, unet))
+    return resolved, errors
+
+
+def _open(item: _Resolved, clones: dict[Side, Patcher]) -> _Opened:
+    opened = open_file(item.file)
+    matchings = {side: match(side, clone.model, item.file, opened) for side, clone in clones.items()}
+    _check_fit(item.file, opened, matchings, clones)
+    return _Opened(item, opened, matchings)
+
+
+def _check_fit(file: LoraFile, opened: OpenFile, matchings: dict[Side, Matching], clones: dict[Side, Patcher]) -> None:
+    """Refuses a file of which nothing fits, or which was plainly made for another architecture."""
+    unet = clones.get("unet")
+    if unet is None or (not opened.modules.modules and not opened.keys):
+        return
+    matched = sum(len(matching.modules) for matching in matchings.values())
+    misfits = [misfit for matching in matchings.values() for misfit in matching.misfits]
+    architecture = architecture_of(unet.model)
+    foreign = opened.looks_like is not None and architecture not in (None, opened.looks_like)
+    if matched and not (misfits and foreign):
+        return
+    total = len(opened.modules.modules)
+    looks = (
+        f"It looks like a {opened.looks_like} LoRA" if opened.looks_like else "It looks like no LoRA that is known here"
+    )
+    if opened.modules.modules and all(is_text_encoder_name(name) for name in opened.modules.modules):
+        looks = "It changes text encoders only; connect a matching clip"
+    wanted = f", and this model is {architecture}" if architecture else ""
+    detail = f" ({misfits[0][0]}: {misfits[0][1]})" if misfits else ""
+    raise LoraFileError(
+        file.path,
+        f"{matched} of its {total} modules ({opened.keys} keys) match this model{detail}. {looks}{wanted}.",
+    )
+
+
+def _patch(side: Side, clone: Patcher, opened: Sequence[_Opened]) -> bool:
+    """Puts the side's patches on a fresh clone; whether an earlier result could be used again."""
+    active = [entry for entry in opened if entry.item.weight(side) and entry.matchings[side].matches]
+    if not active:
+        return True
+    stack_key = tuple((e.item.file.path, e.item.file.fingerprint, e.item.weight(side)) for e in active)
+    kept = _results.recall(clone.model, clone.patches_uuid, (side, stack_key))
+    if kept is not None:
+        kept.put_on(clone)
+        return True
+    base_uuid = clone.patches_uuid
+    parts: dict[str, list[Part]] = {}
+    for entry in active:
+        multiplier = entry.item.weight(side)
+        for found in entry.matchings[side].matches:
+            target = found.target
+            parts.setdefault(target.key, []).append(
+                pack_part(found.strategy, multiplier, target.offset, target.function)
+            )
+    clone.add_patches({key: DeckAdapter(set(), tuple(changes)) for key, changes in parts.items()})
+    _results.keep(clone.model, base_uuid, (side, stack_key), clone)
+    return False
+
+
+def _notes(entry: _Opened) -> list[str]:
+    return [
+        f"{entry.item.file.name}: {module} left out, {reason}."
+        for matching in entry.matchings.values()
+        for module, reason in matching.misfits
+    ]
+
+
+def _file_report(item: _Resolved, opened: Sequence[_Opened]) -> FileReport:
+    entry = next((e for e in opened if e.item is item), None)
+    if entry is None:
+        return FileReport(item.file.name, item.te, item.unet)
+    matched = {side: matching.modules for side, matching in entry.matchings.items()}
+    everywhere = frozenset().union(*matched.values())
+    used = [m for matching in entry.matchings.values() for m in matching.matches]
+    modules = entry.opened.modules
+    unmatched = [name for name in modules.modules if name not in everywhere]
+    return FileReport(
+        item.file.name,
+        item.te,
+        item.unet,
+        count(m.strategy.family for m in used),
+        tuple(sorted({m.strategy.rank for m in used if m.strategy.rank is not None})),
+        len(matched.get("te", ())),
+        len(matched.get("unet", ())),
+        (*unmatched, *modules.unrecognised),
+    )

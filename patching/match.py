@@ -1,0 +1,81 @@
+"""Which modules of a file fit which weights of a model. Everything that can be checked is checked here."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+
+import torch
+
+from ..library import LoraFile
+from ..stack.errors import LoraFileError
+from ..strategies import Strategy, StrategyError
+from .keymap import Side, Target, key_map, shape_of
+from .open import OpenFile
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One parameter of a file's module and the weight that it changes."""
+
+    module: str
+    target: Target
+    strategy: Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """A file against one model."""
+
+    matches: tuple[Match, ...] = ()
+    misfits: tuple[tuple[str, str], ...] = ()
+    """(module, why its shape does not fit)."""
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """Names of the modules that change something."""
+        return frozenset(match.module for match in self.matches)
+
+
+_matchings: weakref.WeakKeyDictionary[torch.nn.Module, weakref.WeakKeyDictionary[OpenFile, Matching]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def match(side: Side, model: torch.nn.Module, file: LoraFile, opened: OpenFile) -> Matching:
+    """Matches a file with a model by the host's names and checks every shape; kept while both live.
+
+    Raises:
+        LoraFileError: two modules of the file claim the same weight.
+    """
+    per_model = _matchings.setdefault(model, weakref.WeakKeyDictionary())
+    found = per_model.get(opened)
+    if found is None:
+        found = per_model[opened] = _match(side, model, file, opened)
+    return found
+
+
+def _match(side: Side, model: torch.nn.Module, file: LoraFile, opened: OpenFile) -> Matching:
+    names = key_map(side, model)
+    matches: list[Match] = []
+    misfits: list[tuple[str, str]] = []
+    claimed: dict[tuple[str, object], str] = {}
+    for module in opened.modules.modules.values():
+        for parameter, strategy in module.parameters.items():
+            target = names.find(module.name, parameter)
+            if target is None:
+                continue
+            try:
+                strategy.check(shape_of(model, target))
+            except StrategyError as error:
+                misfits.append((module.name, str(error)))
+                continue
+            other = claimed.setdefault((target.key, target.offset), module.name)
+            if other != module.name:
+                raise LoraFileError(
+                    file.path,
+                    f"its modules {other!r} and {module.name!r} both change {target.key!r}. The file holds the same "
+                    "change twice; ask its author, or remove one of the two sets of keys.",
+                )
+            matches.append(Match(module.name, target, strategy))
+    return Matching(tuple(matches), tuple(misfits))

@@ -1,0 +1,75 @@
+"""What an apply did, per file, for the node, the log and the STRING output."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SHOWN_NAMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """One entry of the stack, as applied."""
+
+    name: str
+    """Path below its LoRA folder."""
+    te: float
+    unet: float
+    """Weights in force."""
+    families: tuple[tuple[str, int], ...] = ()
+    """(family, modules)."""
+    ranks: tuple[int, ...] = ()
+    te_modules: int = 0
+    unet_modules: int = 0
+    unmatched: tuple[str, ...] = ()
+    """Modules and keys of the file that changed nothing here."""
+
+    def __str__(self) -> str:
+        weights = f"te {self.te:g}, unet {self.unet:g}"
+        if not self.te and not self.unet:
+            return f"{self.name} ({weights}): weight 0, not applied"
+        families = ", ".join(f"{count} {family}" for family, count in self.families)
+        ranks = f", rank {_range(self.ranks)}" if self.ranks else ""
+        where = f"{self.unet_modules} in the model, {self.te_modules} in the text encoder"
+        line = f"{self.name} ({weights}): {families}{ranks}; {where}"
+        if self.unmatched:
+            more = len(self.unmatched) - SHOWN_NAMES
+            shown = ", ".join(self.unmatched[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
+            line += f"\n  {len(self.unmatched)} not matched: {shown}"
+        return line
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyReport:
+    """One run of `LoraStackApply`."""
+
+    files: tuple[FileReport, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was left out, and why."""
+    seconds: float = 0.0
+    reused: bool = False
+    """Whether an earlier result was handed out again."""
+
+    def __str__(self) -> str:
+        lines = [str(file) for file in self.files] or ["The stack is empty; nothing was applied."]
+        lines.extend(self.notes)
+        lines.append("unchanged since the last run" if self.reused else f"{self.seconds:.2f} s")
+        return "\n".join(lines)
+
+    def summary(self) -> str:
+        """One line for the log."""
+        names = ", ".join(f"{f.name} ({f.te:g}/{f.unet:g})" for f in self.files) or "nothing"
+        state = "reused" if self.reused else f"{self.seconds:.2f} s"
+        return f"applied {names}; {len(self.notes)} notes; {state}"
+
+
+def count(families: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    """(family, how often), most frequent first."""
+    return tuple(Counter(families).most_common())
+
+
+def _range(ranks: tuple[int, ...]) -> str:
+    low, high = min(ranks), max(ranks)
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,0 +1,113 @@
+"""A small SD1.5-family UNet and text encoder of the real host, in this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+HOST = os.environ.get("LORA_DECK_HOST")
+
+UNET = {
+    "use_checkpoint": False, "image_size": 32, "out_channels": 4, "use_spatial_transformer": True, "legacy": False,
+    "in_channels": 4, "model_channels": 320, "use_temporal_attention": False, "use_temporal_resblock": False,
+    "adm_in_channels": None, "num_res_blocks": [1], "transformer_depth": [1], "channel_mult": [1], "num_heads": 8,
+    "transformer_depth_middle": 1, "use_linear_in_transformer": False, "context_dim": 768,
+    "transformer_depth_output": [1, 1],
+}  # fmt: skip
+"""The smallest UNet that the host detects as SD1.5."""
+
+
+@pytest.fixture(scope="session")
+def comfy() -> Any:
+    """The host's `comfy`, on the CPU."""
+    if HOST is None:
+        pytest.fail("These tests need the host. Run them with `python tools/dev.py test`.")
+    if HOST not in sys.path:
+        sys.path.insert(0, HOST)
+    import comfy.cli_args
+
+    comfy.cli_args.args.cpu = True
+    import comfy.lora_convert
+    import comfy.model_detection
+    import comfy.model_patcher
+    import comfy.sd
+    import comfy.sd1_clip
+    import comfy.utils
+
+    return comfy
+
+
+@pytest.fixture
+def make_model(comfy: Any) -> Callable[..., Any]:
+    """Makes a `ModelPatcher` over a seeded UNet of the config."""
+    import torch
+
+    def make(dtype: Any = torch.float32, config: dict[str, Any] = UNET) -> Any:
+        model_config = comfy.model_detection.model_config_from_unet_config(dict(config))
+        model_config.set_inference_dtype(dtype, None)
+        model = model_config.get_model({}, "", device=torch.device("cpu"))
+        _fill(model, dtype)
+        cpu = torch.device("cpu")
+        return comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
+
+    return make
+
+
+@pytest.fixture
+def make_clip(comfy: Any) -> Callable[..., Any]:
+    """Makes a `CLIP` over a seeded CLIP-L of two layers."""
+    import torch
+
+    def make(dtype: Any = torch.float32) -> Any:
+        small = {
+            "num_hidden_layers": 2,
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_attention_heads": 4,
+        }
+        target = SimpleNamespace(
+            params={"dtype": dtype}, clip=comfy.sd1_clip.SD1ClipModel, tokenizer=comfy.sd1_clip.SD1Tokenizer
+        )
+        clip = comfy.sd.CLIP(target, model_options={"clip_l_model_config": small, "dtype": dtype})
+        _fill(clip.cond_stage_model, dtype)
+        return clip
+
+    return make
+
+
+def _fill(module: Any, dtype: Any) -> None:
+    import torch
+
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.is_floating_point():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
+
+
+@pytest.fixture
+def lora_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comfy: Any) -> Path:
+    """The host's only LoRA folder."""
+    import folder_paths
+
+    monkeypatch.setitem(
+        folder_paths.folder_names_and_paths, "loras", ([str(tmp_path)], folder_paths.supported_pt_extensions)
+    )
+    folder_paths.filename_list_cache.pop("loras", None)
+    yield tmp_path
+    folder_paths.filename_list_cache.pop("loras", None)
+
+
+def patched(patcher: Any) -> dict[str, Any]:
+    """The weights as the host patches them, and restored afterwards."""
+    patcher.patch_model()
+    try:
+        return {key: value.detach().clone() for key, value in patcher.model.state_dict().items()}
+    finally:
+        patcher.unpatch_model()
