@@ -20,6 +20,9 @@ import os
 import sys
 from pathlib import Path
 
+from devhost.assets import ensure_assets
+from devhost.checks import run_lint, run_tests
+from devhost.demo import run_demo
 from devhost.environment import Host, ensure_host, existing_host
 from devhost.failure import SetupError
 from devhost.steps import only_one, say
@@ -33,15 +36,20 @@ def main(arguments: list[str]) -> int:
     try:
         with only_one():
             host = _host(options.host)
-        if options.verb == "setup":
-            say(f"ready: ComfyUI in {host.folder}, Python {host.python}")
-            return 0
-        raise SetupError("not yet")
+            if options.verb == "lint":
+                return run_lint(host)
+            assets = ensure_assets(host)
+        if options.verb == "test":
+            return run_tests(host, assets, rest)
+        if options.verb == "demo":
+            return run_demo(host, assets, options.port)
+        say(f"ready: ComfyUI in {host.folder}, Python {host.python}")
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    return 0
 
 
 def _host(version: str | None) -> Host:

@@ -105,9 +105,7 @@ def _install_torch(python: Path) -> None:
         pip(python, f"torch=={TORCH}", "--index-url", index, torch=TORCH)
         return
     if not _has_nvidia() and sys.platform == "linux":
-        say(
-            f"   no GPU here; should pip take a build of several GB, set {TORCH_INDEX} to an index of CPU builds"
-        )
+        say(f"   no GPU here; if pip takes a build of several GB, set {TORCH_INDEX} to an index of CPU builds")
     pip(python, f"torch=={TORCH}", torch=TORCH)
 
 

@@ -56,9 +56,7 @@ class Stamp:
         say(f"   done in {time.monotonic() - started:.0f} s")
 
 
-def run(
-    command: Sequence[str | Path], *, shown: Sequence[str] = (), env: Mapping[str, str] | None = None
-) -> None:
+def run(command: Sequence[str | Path], *, shown: Sequence[str] = (), env: Mapping[str, str] | None = None) -> None:
     """Runs a command, logs all of its output and prints the lines that start with one of ``shown``.
 
     Raises ``SetupError`` with the end of the output if the command fails.

@@ -1,0 +1,66 @@
+"""Fixtures for tests on a real ComfyUI.
+
+``host``         the host with the pack, started once per run; drive it over HTTP (``harness.HostServer``)
+``start_host``   ``start_host("--cache-classic")``: another host with further arguments, also one per run
+``comfy_host``   the host's modules in this process, without a server: after it ``import comfy.sd``,
+                 ``import folder_paths`` and the like work, with a base directory that holds the demo's models
+
+Every test below this folder carries the mark ``host``. Without a prepared host they fail; they are never skipped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from .harness import HOST_FOLDER, HostServer, environment_folder, link_demo_models, prepare_base
+
+StartHost = Callable[..., HostServer]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.host)
+
+
+@pytest.fixture(scope="session")
+def start_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartHost]:
+    running: dict[tuple[str, ...], HostServer] = {}
+    with ExitStack() as stack:
+
+        def start(*arguments: str) -> HostServer:
+            if arguments not in running:
+                base = tmp_path_factory.mktemp("host")
+                running[arguments] = stack.enter_context(HostServer(base, *arguments))
+            return running[arguments]
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def host(start_host: StartHost) -> HostServer:
+    return start_host()
+
+
+@pytest.fixture(scope="session")
+def comfy_host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Makes the host importable here; returns its base directory (``models/loras`` and so on)."""
+    base = tmp_path_factory.mktemp("comfy")
+    prepare_base(base)
+    link_demo_models(base / "models")
+    sys.path.insert(0, str(environment_folder(HOST_FOLDER)))
+
+    from comfy.cli_args import args
+
+    args.cpu = True
+    args.base_directory = str(base)
+    import folder_paths
+
+    assert Path(folder_paths.base_path) == base, "folder_paths was imported before its base directory was set"
+    return base

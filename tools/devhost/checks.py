@@ -1,0 +1,46 @@
+"""The verbs ``test`` and ``lint``: the same commands here, in CI and in the hosted workflows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from .environment import Host
+from .layout import DEV, REPOSITORY, TOOLS
+from .links import link_folder
+from .steps import say
+
+# Rooms whose types are checked strictly, as far as they exist; the others lean on the host's untyped API.
+TYPED_ROOMS = ("stack", "library", "strategies", "patching", "sharing")
+
+
+def run_tests(host: Host, assets: Path, arguments: Sequence[str]) -> int:
+    """pytest in the host's environment; returns its status."""
+    environment = {**os.environ, "LORA_DECK_HOST": str(host.folder), "LORA_DECK_DEMO": str(assets)}
+    named = any((REPOSITORY / argument.partition("::")[0]).exists() for argument in arguments if argument[:1] != "-")
+    # The script instead of `python -m pytest`: the latter puts the repository on the path, whose folder `nodes`
+    # would hide the host's module of that name.
+    command: list[str | Path] = [host.python.parent / "pytest", *arguments, *([] if named else ["tests"])]
+    return subprocess.run(command, cwd=REPOSITORY, env=environment).returncode
+
+
+def run_lint(host: Host) -> int:
+    """ruff and mypy; returns the first status that is not 0, after all have run."""
+    # mypy needs the pack under an importable name; a checkout's folder may be called anything.
+    view = DEV / "types"
+    link_folder(REPOSITORY, view / "lora_deck")
+    rooms = [word for room in TYPED_ROOMS if (REPOSITORY / room).is_dir() for word in ("-p", f"lora_deck.{room}")]
+    mypy: list[str | Path] = [host.python, "-m", "mypy", "--config-file", REPOSITORY / "pyproject.toml"]
+    mypy += ["--cache-dir", DEV / "mypy"]
+    steps: list[tuple[str, list[str | Path], Path]] = [
+        ("ruff check", [host.python, "-m", "ruff", "check", "."], REPOSITORY),
+        ("types of the pack", [*mypy, *rooms], view),
+        ("types of the tools", [*mypy, "-p", "devhost", "-m", "dev"], TOOLS),
+    ]
+    statuses = []
+    for title, command, folder in steps:
+        say(f"== {title}")
+        statuses.append(subprocess.run(command, cwd=folder).returncode)
+    return next((status for status in statuses if status), 0)
