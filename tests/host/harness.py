@@ -106,6 +106,7 @@ class HostServer:
         prepare_base(self.base)
         link_demo_models(self.models)
         place_pack(self.base / "custom_nodes" / PACK)
+        shutil.copyfile(Path(__file__).with_name("probe.py"), self.base / "custom_nodes" / "lora_deck_probe.py")
         self.start()
         return self
 
