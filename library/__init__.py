@@ -1,6 +1,8 @@
-"""What is on disk: names, files and what their headers say. Opens no tensor."""
+"""What is on disk: names, files, hashes, what headers and sidecars say. Opens no tensor."""
 
-from .files import LoraFile
-from .resolve import resolve
+from .files import Fingerprint, LoraFile
+from .hashing import Hashes
+from .library import Library
+from .resolve import current, hashes, names, resolve
 
-__all__ = ["LoraFile", "resolve"]
+__all__ = ["Fingerprint", "Hashes", "Library", "LoraFile", "current", "hashes", "names", "resolve"]

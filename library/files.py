@@ -30,3 +30,7 @@ class LoraFile:
     path: str
     """Where the file lies."""
     fingerprint: Fingerprint
+    id: int = 0
+    """Its number in the index, as the API uses it; 0 for a file that is not in it."""
+    hides: tuple[str, ...] = ()
+    """Other files of the same relative path, in folders that the host lists later: for the report."""

@@ -1,19 +1,22 @@
-"""From a name as somebody writes it to the relative path of a file.
+"""Which of several files a name means, as somebody writes it.
 
-Order: exact relative path with either separator (with or without extension), then unique base name; letter case is
-forgiven only where that stays unique.
+Order: exact relative path with either separator (with or without extension), then base name, then the same two with
+letter case forgiven; only then aliases and hashes (`resolve`). Several different files at the first step that any
+answers: ambiguous, never a guess.
 """
 
 from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from ..stack.errors import AmbiguousLoraError, LoraNotFoundError
+from .text import fold
 
-EXTENSIONS = (".safetensors", ".sft", ".pt", ".pth", ".ckpt", ".bin")
+EXTENSIONS = (".safetensors", ".sft", ".pt", ".pt2", ".pth", ".ckpt", ".bin", ".pkl")
+LONGEST = 4_096
+"""Characters; no path is longer, so nothing longer is compared with any."""
 
 
 def normalise(name: str) -> str:
@@ -23,57 +26,103 @@ def normalise(name: str) -> str:
 
 def without_extension(name: str) -> str:
     """The name without a LoRA file's extension; other dots belong to the name."""
+    lower = name[-12:].lower()
     for extension in EXTENSIONS:
-        if name.lower().endswith(extension):
+        if lower.endswith(extension):
             return name[: -len(extension)]
     return name
 
 
-class NameIndex:
-    """Looks names up in a fixed list of relative paths."""
-
-    def __init__(self, relative_paths: Iterable[str]) -> None:
-        """`relative_paths`: paths below the LoRA folders, either separator, first root first."""
-        self._paths: dict[str, str] = {}
-        for path in relative_paths:
-            self._paths.setdefault(normalise(path), path)
-        self._lookups: list[dict[str, list[str]]] = []
-        for fold in (str, str.casefold):
-            for key in (lambda p: p, without_extension, _base, lambda p: _base(without_extension(p))):
-                lookup: dict[str, list[str]] = {}
-                for normal in self._paths:
-                    lookup.setdefault(fold(key(normal)), []).append(normal)
-                self._lookups.append(lookup)
-
-    def find(self, name: str) -> str:
-        """The relative path, spelled as it was listed, that `name` stands for.
-
-        Raises:
-            AmbiguousLoraError: several files answer at the first step where any does.
-            LoraNotFoundError: none does; carries the closest names.
-        """
-        wanted = normalise(name)
-        for step, lookup in enumerate(self._lookups):
-            found = lookup.get(wanted if step < 4 else wanted.casefold())
-            if found:
-                if len(found) > 1:
-                    raise AmbiguousLoraError(name, sorted(found))
-                return self._paths[found[0]]
-        raise LoraNotFoundError(name, self.suggest(name))
-
-    def suggest(self, name: str, limit: int = 3) -> list[str]:
-        """The closest names without extension, best first; the shortest spelling that resolves."""
-        wanted = _base(without_extension(normalise(name))).casefold()
-        bases = self._lookups[7]
-        close = difflib.get_close_matches(wanted, bases, n=limit, cutoff=0.5)
-        holding = [base for base in bases if wanted and (wanted in base or base in wanted)]
-        ranked = list(dict.fromkeys([*close, *sorted(holding, key=len)]))[:limit]
-        return [self._shortest(path) for base in ranked for path in bases[base]][:limit]
-
-    def _shortest(self, path: str) -> str:
-        stem = without_extension(path)
-        return _base(stem) if len(self._lookups[7][_base(stem).casefold()]) == 1 else stem
+def base_of(path: str) -> str:
+    """What stands behind the last `/`."""
+    return path.rpartition("/")[2]
 
 
-def _base(path: str) -> str:
-    return PurePosixPath(path).name
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that a name may mean."""
+
+    id: int
+    root: str
+    name: str
+    """Below root, with `/`, as on disk."""
+    position: int
+    """Of its root in the host's order."""
+
+
+def lookup_terms(name: str) -> set[str]:
+    """Folded base names, without extension, that a file must have to answer to `name` by path or base name."""
+    base = base_of(normalise(name))
+    return {fold(base), fold(without_extension(base))}
+
+
+def answering(name: str, candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The candidates at the first step that any answers, in the host's order; several: ambiguous."""
+    wanted = normalise(name)
+    exact = unicodedata.normalize("NFC", name.replace("\\", "/")).removeprefix("./")
+    folded = fold(wanted)
+    best: list[Candidate] = []
+    best_step = 99
+    for candidate in candidates:
+        step = _step(normalise_path(candidate.name), wanted, exact, folded)
+        if step is not None and step < best_step:
+            best, best_step = [candidate], step
+        elif step == best_step:
+            best.append(candidate)
+    return sorted(best, key=lambda c: (c.position, c.name))
+
+
+def normalise_path(name: str) -> str:
+    """A relative path of the index in the form in which names are compared."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def _step(path: str, wanted: str, exact: str, folded: str) -> int | None:
+    stem = without_extension(path)
+    forms = (path, stem, base_of(path), base_of(stem))
+    for step, form in enumerate(forms):
+        if form in (wanted, exact):
+            return step
+    for step, form in enumerate(forms, start=len(forms)):
+        if fold(form) == folded:
+            return step
+    return None
+
+
+def first_of_each_path(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+    """(one for each relative path, the host's first; the others of the same path, which it hides)."""
+    first: dict[str, Candidate] = {}
+    hidden: list[Candidate] = []
+    for candidate in candidates:
+        if first.setdefault(normalise_path(candidate.name), candidate) is not candidate:
+            hidden.append(candidate)
+    return list(first.values()), hidden
+
+
+def shortest(name: str, same_base: Iterable[Candidate]) -> str:
+    """The shortest spelling that means the file `name` and no other, among all files of its base name."""
+    stem = without_extension(normalise_path(name))
+    candidates = list(same_base)
+    for spelling in (base_of(stem), base_of(normalise_path(name)), stem):
+        found, _ = first_of_each_path(answering(spelling, candidates))
+        if len(found) == 1 and found[0].name == name:
+            return spelling
+    return normalise_path(name)
+
+
+def close_names(name: str, bases: Iterable[str], limit: int = 3) -> list[str]:
+    """The base names most like `name`, best first. `bases`: folded, without extension."""
+    wanted = fold(base_of(without_extension(normalise(name))))
+    if not wanted or len(wanted) > 255:
+        return []
+    pairs = {wanted[i : i + 2] for i in range(len(wanted) - 1)} or {wanted}
+    rated: list[tuple[float, str]] = []
+    for base in set(bases):
+        shared = sum(1 for pair in pairs if pair in base)
+        if shared * 2 >= len(pairs):
+            rated.append((shared / (len(pairs) + abs(len(base) - len(wanted)) / 2), base))
+    rated.sort(reverse=True)
+    near = [base for _, base in rated[:50]]
+    close = difflib.get_close_matches(wanted, near, n=limit, cutoff=0.5)
+    holding = sorted((b for b in near if wanted in b or b in wanted), key=len)
+    return list(dict.fromkeys([*close, *holding]))[:limit]

@@ -1,52 +1,65 @@
-"""`resolve(name)`: the one way from a name to a file."""
+"""The library of the running host, and `resolve(name)` over it."""
 
 from __future__ import annotations
 
-import importlib
-from functools import lru_cache
-from typing import Any
+import logging
+import tempfile
+import threading
+from pathlib import Path
 
-from ..stack.errors import LoraNotFoundError
-from .files import Fingerprint, LoraFile
-from .names import NameIndex, normalise
+from .files import LoraFile
+from .find import find
+from .hashing import Hashes
+from .library import Library
+from .roots import LORAS, host_paths, host_roots, index_folder
+from .sums import verified_hash
 
-FOLDER = "loras"
+logger = logging.getLogger("lora_deck")
+
+_lock = threading.Lock()
+_open: tuple[Path, Library] | None = None
+
+
+def current() -> Library:
+    """The library over the host's folders, opened on first use. It watches the disk once it is started (`api`)."""
+    global _open
+    folder = index_folder()
+    with _lock:
+        if _open is None or _open[0] != folder:
+            _open = (folder, _opened(folder))
+        return _open[1]
 
 
 def names() -> list[str]:
     """Relative paths of all LoRA files that the host lists, its order and its separator."""
-    listed: list[str] = _folder_paths().get_filename_list(FOLDER)
+    listed: list[str] = host_paths().get_filename_list(LORAS)
     return listed
 
 
 def resolve(name: str) -> LoraFile:
-    """The file that a name stands for; files added while the host runs are found.
+    """The file that a name stands for: relative path, base name, alias, or hash, in this order; rules in `find`.
 
     Blocks on the file system: call it off the event loop.
 
     Raises:
-        AmbiguousLoraError: several files answer to the name.
+        AmbiguousLoraError: several different files answer to the name.
         LoraNotFoundError: none does, or it vanished since it was listed.
     """
-    host = _folder_paths()
+    return find(current(), name)
+
+
+def hashes(file: LoraFile) -> Hashes | None:
+    """The hashes of a resolved file, computed now where they are not known yet; `None` where it cannot be read.
+
+    Blocks for as long as the file takes to read.
+    """
+    return verified_hash(current().store, file.id)
+
+
+def _opened(folder: Path) -> Library:
     try:
-        relative = _index(tuple(names())).find(name)
-    except LoraNotFoundError as error:
-        raise LoraNotFoundError(name, error.suggestions, host.get_folder_paths(FOLDER)) from None
-    path = host.get_full_path(FOLDER, relative)
-    try:
-        if path is None:
-            raise FileNotFoundError(relative)
-        return LoraFile(normalise(relative), path, Fingerprint.of(path))
+        return Library(folder, host_roots)
     except OSError as error:
-        raise LoraNotFoundError(name, (), host.get_folder_paths(FOLDER)) from error
-
-
-@lru_cache(maxsize=2)
-def _index(listed: tuple[str, ...]) -> NameIndex:
-    return NameIndex(listed)
-
-
-def _folder_paths() -> Any:
-    """The host's module; imported late, because the rooms load without the host."""
-    return importlib.import_module("folder_paths")
+        # A user folder that cannot be written to must not keep anybody from using LoRAs.
+        logger.warning("No index can be kept in %s (%s); it is made anew at every start.", folder, error)
+        return Library(Path(tempfile.mkdtemp(prefix="lora-deck-")), host_roots)

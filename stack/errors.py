@@ -20,13 +20,19 @@ class StackFormatError(LoraDeckError):
 class LoraNotFoundError(LoraDeckError):
     """No file on disk answers to the name.
 
-    `name` is the name as written, `suggestions` the closest names that exist.
+    `name` is the name as written, `suggestions` the closest names that exist, `last_seen` where files of that name
+    were until they were removed or their drive went away.
     """
 
-    def __init__(self, name: str, suggestions: Sequence[str] = (), searched: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, suggestions: Sequence[str] = (), searched: Sequence[str] = (), last_seen: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self.suggestions = tuple(suggestions)
-        if self.suggestions:
+        self.last_seen = tuple(last_seen)
+        if self.last_seen:
+            hint = "It was last seen at " + " and ".join(self.last_seen) + "; connect that drive or put the file back."
+        elif self.suggestions:
             hint = "The closest names are: " + ", ".join(repr(s) for s in self.suggestions) + "."
         elif searched:
             hint = "No similar name exists. Put the file into " + " or ".join(searched) + "."

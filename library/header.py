@@ -1,0 +1,173 @@
+"""The header of a safetensors file, read without touching the tensors behind it.
+
+Format: 8 bytes little-endian length N, N bytes of JSON `{name: {dtype, shape, data_offsets}, "__metadata__": {…}}`,
+then the data. https://huggingface.co/docs/safetensors
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from .problems import Problem, os_reason
+from .regular import open_regular
+
+MAX_HEADER = 25_000_000
+"""Bytes. The format allows 100 MB; a header beyond this is no LoRA's and would cost a gigabyte of memory to read."""
+
+SAFETENSORS = (".safetensors", ".sft")
+
+_FIRST_READ = 64 * 1024
+_NEGATIVE_OFFSET = re.compile(rb'"data_offsets"\s*:\s*\[\s*(?:-|\d+\s*,\s*-)')
+_BITS = {
+    "F64": 64, "I64": 64, "U64": 64, "C64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16,
+    "U16": 16, "I8": 8, "U8": 8, "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the header says."""
+
+    metadata: Mapping[str, str]
+    """`__metadata__`; values that are no strings, against the format, are kept as their JSON text."""
+    shapes: Mapping[str, tuple[int, ...]]
+    """Tensor name → shape."""
+    dtypes: frozenset[str]
+    data_start: int
+    """Offset of the first byte after the header."""
+
+
+class HeaderError(ValueError):
+    """The header cannot be used; `problem` says why."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        self.problem = Problem("file", code, reason)
+        super().__init__(reason)
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Reads and checks the header.
+
+    Raises:
+        HeaderError: the file cannot be opened, or is no whole safetensors file.
+    """
+    raw, size = read_header_bytes(path)
+    return parse_header(raw, size)
+
+
+def read_header_bytes(path: str | os.PathLike[str]) -> tuple[bytes, int]:
+    """The JSON bytes of the header and the size of the file in bytes. Raises `HeaderError`."""
+    try:
+        handle = open_regular(path)
+    except (OSError, ValueError) as error:
+        reason = os_reason(error) if isinstance(error, OSError) else str(error)
+        raise HeaderError("unreadable", f"The file cannot be opened: {reason}.") from error
+    try:
+        size = os.fstat(handle).st_size
+        first = os.read(handle, _FIRST_READ)
+        if not first:
+            raise HeaderError("empty", "The file is empty. Download it again.")
+        if len(first) < 8:
+            raise HeaderError("truncated", "The file is cut short. Download it again.")
+        (length,) = struct.unpack("<Q", first[:8])
+        if length > size - 8:
+            if first.lstrip()[:1] == b"<":
+                raise HeaderError("not_safetensors", "This is a web page, not a LoRA file. Download it again.")
+            raise HeaderError("truncated", "The header is longer than the file: cut short, or no safetensors file.")
+        if length > MAX_HEADER:
+            raise HeaderError("header_too_large", f"The header has {length:,} bytes; up to {MAX_HEADER:,} are read.")
+        if length <= len(first) - 8:
+            return first[8 : 8 + length], size
+        parts, missing = [first[8:]], length - len(first) + 8
+        while missing:
+            part = os.read(handle, missing)
+            if not part:
+                raise HeaderError("truncated", "The file is cut short. Download it again.")
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts), size
+    except OSError as error:
+        raise HeaderError("unreadable", f"The file cannot be read: {os_reason(error)}.") from error
+    finally:
+        os.close(handle)
+
+
+def parse_header(raw: bytes, size: int) -> Header:
+    """`raw`: the JSON bytes; `size`: bytes of the whole file. Raises `HeaderError`."""
+    try:
+        content = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise HeaderError("not_json", "The header is not readable: it holds no JSON text.") from error
+    if not isinstance(content, dict):
+        raise HeaderError("not_json", "The header is not readable: it holds no JSON object.")
+    metadata = content.pop("__metadata__", {})
+    if not isinstance(metadata, dict):
+        raise HeaderError("not_json", "The header is not readable: its metadata are no JSON object.")
+    shapes, dtypes, end = _tensors(content)
+    # Counting is far cheaper than a hook for every object; only a difference is looked into.
+    if raw.count(b'"data_offsets"') != len(shapes) and (twice := _duplicate(raw)) is not None:
+        raise HeaderError("duplicate_keys", f"The header names {_short(twice)} twice. The file is damaged.")
+    if _NEGATIVE_OFFSET.search(raw):
+        raise HeaderError("offsets", "A tensor lies before the start of the data. The file is damaged.")
+    start = 8 + len(raw)
+    if start + end > size:
+        raise HeaderError(
+            "truncated", f"The file is cut short: {start + end - size:,} bytes are missing. Download it again."
+        )
+    return Header({k: v if isinstance(v, str) else _as_text(v) for k, v in metadata.items()}, shapes, dtypes, start)
+
+
+def _tensors(content: dict[str, Any]) -> tuple[dict[str, tuple[int, ...]], frozenset[str], int]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    dtypes: set[str] = set()
+    end = 0
+    name = ""
+    try:
+        for name, entry in content.items():
+            begin, stop = entry["data_offsets"]
+            shape, dtype = entry["shape"], entry["dtype"]
+            if not 0 <= begin <= stop:
+                raise HeaderError("offsets", f"The place of tensor {_short(name)} makes no sense. The file is damaged.")
+            if prod(shape) * _BITS.get(dtype, 0) > 8 * (stop - begin):
+                raise HeaderError("offsets", f"Tensor {_short(name)} is larger than its place. The file is damaged.")
+            if stop > end:
+                end = stop
+            shapes[name] = tuple(shape)
+            dtypes.add(dtype)
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+        if isinstance(error, HeaderError):
+            raise
+        raise HeaderError("not_json", f"The header is not readable at tensor {_short(name)}.") from error
+    return shapes, frozenset(dtypes), end
+
+
+def _duplicate(raw: bytes) -> str | None:
+    """The first key that stands twice in one object of the header's JSON."""
+    found: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        seen: set[str] = set()
+        for key, _ in items:
+            if key in seen:
+                found.append(key)
+            seen.add(key)
+        return dict(items)
+
+    json.loads(raw, object_pairs_hook=pairs)
+    return found[0] if found else None
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= 80 else name[:77] + "…")
+
+
+def _as_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

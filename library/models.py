@@ -1,0 +1,76 @@
+"""Checkpoints and diffusion models: which architecture they are, by the keys in their header. Nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..stack.architectures import detect
+from .files import Fingerprint
+from .header import SAFETENSORS, HeaderError, read_header
+from .schema import Store
+from .text import storable
+from .walk import walk
+
+
+def read_all(store: Store, folders: Iterable[tuple[str, str]], stop: Callable[[], bool] = lambda: False) -> None:
+    """Notes the architecture of every model whose file changed. `folders`: (kind, path)."""
+    known = {path: (size, mtime_ns) for path, size, mtime_ns in store.connection().execute(
+        "SELECT path, size, mtime_ns FROM models")}  # fmt: skip
+    for _, root in folders:
+        for listing in walk(root):
+            for entry in listing.entries:
+                path = os.path.join(listing.path, entry.name)
+                if entry.error or not entry.name.lower().endswith(SAFETENSORS):
+                    continue
+                if known.get(storable(path)) == (entry.size, entry.mtime_ns):
+                    continue
+                if stop():
+                    return
+                _read(store, path, Fingerprint(entry.size, entry.mtime_ns))
+                time.sleep(0)
+
+
+def architecture_of(store: Store, folders: Iterable[tuple[str, str]], name: str) -> str | None:
+    """The architecture of a checkpoint or diffusion model by the name that the host's combo shows.
+
+    `None` where no rule knows it or the file says nothing (no safetensors). `folders`: (kind, path).
+
+    Raises:
+        FileNotFoundError: no folder holds a file of that name.
+    """
+    for _, root in folders:
+        path = os.path.join(root, name.replace("\\", "/"))
+        if not contained(path, root) or not os.path.isfile(path):
+            continue
+        now = Fingerprint.of(path)
+        row = store.connection().execute(
+            "SELECT architecture FROM models WHERE path = ? AND size = ? AND mtime_ns = ?",
+            (storable(path), now.size, now.mtime_ns),
+        ).fetchone()  # fmt: skip
+        return row[0] if row else _read(store, path, now)
+    raise FileNotFoundError(name)
+
+
+def contained(path: str | Path, folder: str | Path) -> bool:
+    """Whether `path`, by its own names, lies in `folder`; a link inside may lead anywhere, as the user laid it."""
+    try:
+        return os.path.commonpath((os.path.abspath(path), os.path.abspath(folder))) == os.path.abspath(folder)
+    except ValueError:
+        return False
+
+
+def _read(store: Store, path: str, version: Fingerprint) -> str | None:
+    architecture, problem = None, None
+    if path.lower().endswith(SAFETENSORS):
+        try:
+            architecture = detect(read_header(path).shapes)
+        except HeaderError as error:
+            problem = error.problem.reason
+    store.connection().execute(
+        "INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?, ?)",
+        (storable(path), version.size, version.mtime_ns, architecture, problem),
+    )
+    return architecture
