@@ -68,7 +68,8 @@ class PromptLoraParser(io.ComfyNode):
     @classmethod
     def execute(cls, text: str, weight_order: WeightOrder, repeats: Repeats, stack: Any = None) -> io.NodeOutput:
         parsed = parse_prompt(text, weight_order, repeats)
-        show_text(cls.hidden.unique_id, "\n".join(parsed.stack.notes))
+        found = ", ".join(entry.name for entry in parsed.stack) or "no LoRA"
+        show_text(cls.hidden.unique_id, "\n".join((found, *parsed.stack.notes)))
         return io.NodeOutput(parsed.text, as_stack(stack) + parsed.stack)
 
 

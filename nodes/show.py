@@ -6,5 +6,5 @@ from server import PromptServer
 
 
 def show_text(node_id: object, text: str) -> None:
-    """Shows a text on the node that runs; the host keeps it there until the next run."""
+    """Shows a text on the node that runs. It stays there until another one comes; the browser ignores an empty one."""
     PromptServer.instance.send_progress_text(text, str(node_id))

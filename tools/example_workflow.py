@@ -33,12 +33,12 @@ PROMPT = "a small boat on a quiet lake, ink wash, rice paper\n<lora:ink_wash_v2:
 NODES: dict[str, tuple[str, tuple[int, int], tuple[int, int], dict[str, Any]]] = {
     "checkpoint": ("CheckpointLoaderSimple", (20, 60), (300, 120), {"ckpt_name": "lora_deck_demo.safetensors"}),
     "parser": ("PromptLoraParser", (20, 240), (400, 240), {"text": PROMPT}),
-    "apply": ("LoraStackApply", (470, 60), (340, 190), {}),
+    "apply": ("LoraStackApply", (470, 60), (340, 210), {}),
     "report": ("PreviewAny", (470, 640), (400, 200), {}),
-    "positive": ("CLIPTextEncode", (470, 310), (340, 90), {}),
-    "negative": ("CLIPTextEncode", (470, 450), (340, 130), {"text": "photo, glossy"}),
+    "positive": ("CLIPTextEncode", (470, 330), (340, 90), {}),
+    "negative": ("CLIPTextEncode", (470, 470), (340, 110), {"text": "photo, glossy"}),
     "latent": ("EmptyLatentImage", (20, 540), (300, 130), {"width": 256, "height": 256}),
-    "sampler": ("KSampler", (860, 60), (300, 290), {"seed": 7, "steps": 12, "cfg": 7.0, "sampler_name": "euler"}),
+    "sampler": ("KSampler", (860, 60), (300, 290), {"seed": 11, "steps": 8, "cfg": 7.0, "sampler_name": "euler"}),
     "decode": ("VAEDecode", (860, 410), (220, 60), {}),
     "image": ("SaveImage", (1210, 60), (340, 420), {"filename_prefix": "lora_deck"}),
 }
@@ -101,14 +101,18 @@ def main(address: str) -> None:
         workflow = json.loads(page.evaluate(BUILD, [NODES, LINKS]))
         page.evaluate(RUN)
         page.wait_for_timeout(1500)
-        page.evaluate("() => { app.canvas.ds.offset = [100, 0]; app.canvas.deselectAll?.(); app.canvas.setDirty(true, true) }")
+        page.evaluate(
+            "() => { app.canvas.ds.offset = [100, 70]; app.canvas.deselectAll?.(); app.canvas.setDirty(true, true) }"
+        )
         page.wait_for_timeout(500)
         picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
         browser.close()
     target = ROOT / "example_workflows"
+    for folder in (target, ROOT / "docs"):
+        folder.mkdir(exist_ok=True)
     name = "LoRA_Deck_prompt_with_tags"
     (target / f"{name}.json").write_text(json.dumps(workflow, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    graph = picture.crop((150, 60, picture.width - 10, 1310))
+    graph = picture.crop((150, 96, picture.width - 10, 1330))
     graph.resize((graph.width * 2 // 3, graph.height * 2 // 3), Image.Resampling.LANCZOS).save(
         ROOT / "docs" / "graph.png", optimize=True
     )
