@@ -48,14 +48,19 @@ VAE = {
 }
 
 # The last normalisation group of the UNet's 320 channels carries the latent and its negative:
-# silu(a) - silu(-a) = a, so the output layers hand it on unbent.
+# silu(a) - silu(-a) = a, so the output layers hand it on unbent. The group's last two channels hold constants, so
+# that its normalisation hardly depends on the latent.
 CARRIED = tuple(range(310, 318))
 CARRIED_GROUP = slice(310, 320)
+STEADY = {318: 3.0, 319: -3.0}
 
 # How much stronger fine detail is predicted as noise than the rest.
-SHARPNESS = 0.6
+SHARPNESS = 0.35
 # Standard deviation of what the other channels add to the predicted noise.
-COLOUR = 0.35
+COLOUR = 0.4
+
+# The decoder's first and last layers, with their gains, and the seeds that were picked by eye: blues and greens.
+PALETTE = {("conv_in", 1.0): "p0", ("conv_out", 1.0): "q0"}
 
 
 def write_checkpoint(path: Path) -> None:
@@ -85,7 +90,7 @@ def _seeded(model: str, shapes: dict[str, tuple[int, ...]], gains: dict[str, flo
             weights[key] = torch.ones(shape) if key.endswith("weight") else torch.zeros(shape)
             continue
         gain = next((gain for ending, gain in gains.items() if module.endswith(ending)), 1.0)
-        weights[key] = layer(f"{model}/{key}", shape, gain)
+        weights[key] = _soft(f"{model}/{key}", shape, gain)
     return weights
 
 
@@ -104,16 +109,20 @@ def _unet() -> Weights:
         latent, negative = divmod(channel - CARRIED[0], 2)
         first[channel, latent, 1, 1] = -1.0 if negative else 1.0
 
+    for channel, value in STEADY.items():
+        weights["input_blocks.0.0.bias"][channel] = value
+
     # The last block's skip brings the carried channels from the first layer past everything else.
     skip = weights["output_blocks.1.0.skip_connection.weight"]
     skip[CARRIED_GROUP] = 0
-    for channel in CARRIED:
+    for channel in (*CARRIED, *STEADY):
         skip[channel, 320 + channel] = 1.0
     weights["output_blocks.1.0.out_layers.3.weight"][CARRIED_GROUP] = 0
     weights["output_blocks.1.1.proj_out.weight"][CARRIED_GROUP] = 0
 
-    weights["out.0.weight"][CARRIED_GROUP] = math.sqrt(0.8)  # two of the group's ten channels are zero
-    last = layer("unet/out", tuple(weights["out.2.weight"].shape), COLOUR)
+    # The group's deviation for a latent of deviation 1: eight channels of it and two constants.
+    weights["out.0.weight"][CARRIED_GROUP] = math.sqrt((8 + 2 * STEADY[318] ** 2) / 10)
+    last = _soft("unet/out", tuple(weights["out.2.weight"].shape), COLOUR)
     last[:, CARRIED_GROUP] = 0
     detail = torch.full((3, 3), -1 / 9)
     detail[1, 1] += 1
@@ -146,17 +155,25 @@ def _vae() -> Weights:
 
     with torch.device("meta"):
         model = AutoencoderKL(ddconfig=VAE, embed_dim=4)
-    weights = _seeded("vae", _shapes(model), {"conv2": 0.15, "proj_out": 0.15, "conv_out": 0.55})
+    weights = _seeded("vae", _shapes(model), {"conv2": 0.15, "proj_out": 0.15})
     for key, weight in weights.items():
-        if key.endswith(("upsample.conv.weight", "decoder.conv_in.weight")):
-            weights[key] = _blur(key, weight.shape)
+        if key.endswith("upsample.conv.weight"):
+            weights[key] = torch.eye(weight.shape[0])[:, :, None, None] * _smooth()
+    for (name, gain), seed in PALETTE.items():
+        key = f"decoder.{name}.weight"
+        weights[key] = _soft(seed, tuple(weights[key].shape), gain)
     weights["post_quant_conv.weight"] = torch.eye(4)[:, :, None, None]
     return weights
 
 
-def _blur(key: str, shape: torch.Size) -> torch.Tensor:
-    """Smoothing 3×3 kernels; each output takes one input channel, or a mix where the numbers differ."""
+def _soft(name: str, shape: tuple[int, ...], gain: float) -> torch.Tensor:
+    """Noise between channels; in space, where a kernel has 3×3 taps, a soft blur."""
+    if shape[2:] != (3, 3):
+        return layer(name, shape, gain)
+    return layer(name, (*shape[:2], 1, 1), gain) * _smooth()
+
+
+def _smooth() -> torch.Tensor:
+    """A 3×3 blur that keeps the mean; after an upsampling it turns doubled pixels into a ramp."""
     taps = torch.tensor([0.25, 0.5, 0.25])
-    kernel = torch.outer(taps, taps)
-    mix = torch.eye(shape[0]) if shape[0] == shape[1] else normal(f"vae/{key}", tuple(shape[:2]), 0.12)
-    return mix[:, :, None, None] * kernel
+    return torch.outer(taps, taps)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -42,6 +43,7 @@ def run_demo(host: Host, assets: Path, first_port: int) -> int:
     if not _has_accelerator(host):
         command.append("--cpu")
     say(f"== ComfyUI on port {port}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill ends the host with us, as Ctrl-C does
     with subprocess.Popen(command, cwd=host.folder) as server:
         announcer = threading.Thread(target=_announce, args=(server, f"http://127.0.0.1:{port}"), daemon=True)
         announcer.start()
