@@ -21,14 +21,22 @@ class KeyFacts:
     def __init__(self, shapes: Shapes) -> None:
         """`shapes`: key → shape, of a checkpoint, a loaded model or a LoRA file."""
         self._shapes = shapes
-        self._text = "\n".join(dict.fromkeys(key.replace(".", "_") for key in shapes))
+        self._text = "\n".join(shapes).replace(".", "_")
+        self._asked: dict[str, bool] = {}
 
     def has(self, *patterns: str) -> bool:
         """Whether any key, with `.` as `_`, contains one of the regular expressions.
 
         Several that begin with plain text are found ten times faster than one that joins them with `|`.
         """
-        return any(re.search(pattern, self._text) for pattern in patterns)
+        return any(self._contains(pattern) for pattern in patterns)
+
+    def _contains(self, pattern: str) -> bool:
+        # Several rules ask for the same key.
+        found = self._asked.get(pattern)
+        if found is None:
+            found = self._asked[pattern] = re.search(pattern, self._text) is not None
+        return found
 
     def highest(self, pattern: str) -> int:
         """The highest number that the pattern's group 1 takes over all keys, -1 without a match."""
