@@ -18,7 +18,7 @@ from .sidecar import ABSENT, Help, Sidecar, merge, read_help, read_sidecar
 from .text import storable
 
 NSFW = "nsfw"
-NO_HEADER = Header({}, {}, frozenset(), 0)
+NO_HEADER = Header({}, {}, 0)
 UNKNOWN = Facts(None, "", None, "", (), 0)
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ..stack.architectures import detect
@@ -14,22 +15,23 @@ from .header import Header
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """sha256 of no bytes at all; broken tools write it as the hash of a file."""
 
-_FAMILIES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("LoHa", re.compile(r"\.hada_w\d")),
-    ("LoKr", re.compile(r"\.lokr_w\d")),
-    ("LoRA", re.compile(
-        r"[._]lora_?(?:up|down|A|B|mid)\b|\.lora_(?:linear_layer\.)?(?:up|down)|_lora\d*\.(?:up|down)\.weight|lora_[AB]\b"
-        r"|:(?:up|down)$|\.(?:up|down)\.weight$", re.MULTILINE)),
-    ("GLoRA", re.compile(r"\.[ab][12]\.weight$", re.MULTILINE)),
-    ("IA3", re.compile(r"\.on_input$|\.ia3_l\b", re.MULTILINE)),
-    ("OFT", re.compile(r"\.oft_(?:blocks|diag|R)\b")),
-    ("BOFT", re.compile(r"\.boft_[RS]\b", re.IGNORECASE)),
-    ("Norm", re.compile(r"\.w_norm$", re.MULTILINE)),
-    ("Full", re.compile(r"\.diff$|\.set_weight$", re.MULTILINE)),
+_TAIL = 22
+"""Characters at the end of a key that tell its kind; hundreds of keys share a handful of them."""
+_FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("LoHa", (".hada_w",)),
+    ("LoKr", (".lokr_w",)),
+    ("LoRA", ("lora_up", "lora_down", "lora_A", "lora_B", "lora.up", "lora.down", "_layer.up.weight", "lora1.up",
+              "lora2.up", ":up\n", ".up.weight\n")),
+    ("GLoRA", (".a1.weight\n", ".b2.weight\n")),
+    ("IA3", (".on_input\n", ".ia3_l")),
+    ("OFT", (".oft_blocks", ".oft_diag", ".oft_R")),
+    ("BOFT", (".boft_R", ".boft_S", ".boft_s")),
+    ("Norm", (".w_norm\n",)),
+    ("Full", (".diff\n", ".set_weight\n")),
 )  # fmt: skip
-_RANK = re.compile(
-    r"(?:lora_down|lora_A|lora\.down|lora_linear_layer\.down|_lora\d*\.down|:down|hada_w1_b|lokr_w[12]_b)\b"
-)
+"""(family, parts of a tail of which one is enough)"""
+_DOWN = ("lora_down", "lora_A", ".down.weight", ":down", "hada_w1_b", "lokr_w1_b", "lokr_w2_b")
+"""Parts of the tails of the keys whose first dimension is the rank."""
 _HASH = re.compile(r"(?:0x)?([0-9a-fA-F]{8,64})")
 _WORDS = re.compile(r"[-_\w']+")
 
@@ -53,13 +55,12 @@ class Facts:
 
 def facts(header: Header) -> Facts:
     """Reads the facts off a header."""
-    names = "\n".join(header.shapes)
-    family = _family(names, header.shapes)
+    tails = {name[-_TAIL:] for name in header.shapes}
     metadata = header.metadata
     return Facts(
         architecture=detect(header.shapes),
-        family=family,
-        ranks=_ranks(header.shapes),
+        family=_family(tails, header.shapes),
+        ranks=_ranks(tails, header.shapes),
         alias=metadata.get("ss_output_name", "").strip(),
         claims=hash_claims(metadata.get(key) for key in ("sshs_model_hash", "modelspec.hash_sha256")),
         tensors=len(header.shapes),
@@ -129,21 +130,32 @@ def decoded(text: str | None) -> Any:
         return None
 
 
-def _family(names: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
-    found = [family for family, pattern in _FAMILIES if pattern.search(names)]
+@lru_cache(maxsize=16_384)
+def _kind(tail: str) -> tuple[str, bool]:
+    """(family of a key with this tail, empty if none; whether the key's first dimension is the rank)"""
+    ended = tail + "\n"
+    family = next((family for family, parts in _FAMILIES if any(part in ended for part in parts)), "")
+    return family, any(part in tail for part in _DOWN)
+
+
+def _family(tails: Iterable[str], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    present = {_kind(tail)[0] for tail in tails}
+    found = [family for family, _ in _FAMILIES if family in present]
     # BOFT files of LyCORIS share OFT's key; theirs has one dimension more (blocks of stages).
     if "OFT" in found and any(len(s) == 4 for name, s in shapes.items() if name.endswith(".oft_blocks")):
         found[found.index("OFT")] = "BOFT"
     if len(found) > 1 and "Norm" in found:
         found.remove("Norm")
     family = "+".join(found)
-    if family and (".dora_scale" in names or "lora_magnitude_vector" in names):
+    if family and any(tail.endswith("dora_scale") or "a_magnitude_vector" in tail for tail in tails):
         family += " DoRA"
     return family
 
 
-def _ranks(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int] | None:
-    ranks = {shape[0] for name, shape in shapes.items() if shape and _RANK.search(name)}
+def _ranks(tails: Iterable[str], shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int] | None:
+    down = {tail for tail in tails if _kind(tail)[1]}
+    firsts = {shape[0] for name, shape in shapes.items() if name[-_TAIL:] in down and shape}
+    ranks = [rank for rank in firsts if isinstance(rank, int)]
     return (min(ranks), max(ranks)) if ranks else None
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from .beside import Beside, Entry, Folder
 from .card import Card, read_card, summary
@@ -25,7 +26,7 @@ from .schema import AWAY, MISSING, PRESENT, Store
 from .text import fold, natural, storable
 from .walk import Listing, walk
 
-READ_BATCH = 200
+READ_BATCH = 500
 SEARCH_LENGTH = 4_000
 """Characters of one file that the search looks through."""
 
@@ -36,6 +37,8 @@ Progress = Callable[[int, int], None]
 class Found:
     """What one scan saw."""
 
+    first: bool = False
+    """Whether the index was empty before."""
     files: int = 0
     added: int = 0
     changed: int = 0
@@ -55,9 +58,9 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class _Work:
     id: int
+    name: str
     entry: Entry
     is_new: bool
-    replaced: bool
 
 
 def list_changes(store: Store, roots: Roots, queued: Mapping[tuple[str, str], str],
@@ -66,8 +69,8 @@ def list_changes(store: Store, roots: Roots, queued: Mapping[tuple[str, str], st
 
     `queued`: folders that an earlier call found and that are still to be read, with their digests.
     """
-    found = Found()
     connection = store.connection()
+    found = Found(first=connection.execute("SELECT 1 FROM files LIMIT 1").fetchone() is None)
     known = {(root, folder): (digest, device) for root, folder, digest, device in connection.execute(
         "SELECT root, folder, digest, device FROM folders")}  # fmt: skip
     read_later = {key: (digest, known.get(key, ("", 0))[1]) for key, digest in queued.items()}
@@ -105,17 +108,17 @@ def read_pending(store: Store, found: Found, progress: Progress = lambda done, t
                  stop: Callable[[], bool] = lambda: False) -> bool:  # fmt: skip
     """Reads headers and what lies beside them for everything that `list_changes` found; False if stopped midway."""
     total, done = sum(len(work) for _, work in found.todo), 0
-    batch: list[tuple[_Work, Beside, Card]] = []
+    batch: list[_Rows] = []
     finished: list[Listing] = []
     for listing, work in found.todo:
-        folder = Folder(listing.entries)
+        folder, path = Folder(listing.entries), Path(listing.path)
         for item in work:
             if stop():
                 return False
             beside = folder.beside(item.entry.name)
-            batch.append((item, beside, read_card(Path(listing.path), item.entry, beside)))
+            batch.append(_rows(item, beside, read_card(path, item.entry, beside)))
         finished.append(listing)
-        if len(batch) >= READ_BATCH or len(finished) >= 50:
+        if len(batch) >= READ_BATCH or len(finished) >= 500:
             done += len(batch)
             _write(store, batch, finished)
             batch, finished = [], []
@@ -130,10 +133,14 @@ def reread(store: Store, file_id: int, folder: Path, entry: Entry, beside: Besid
     """Reads one file again and stores what it says: after an edit, or where a card turned out to be stale."""
     card = read_card(folder, entry, beside)
     with store.writing() as connection:
-        row = connection.execute("SELECT size, mtime_ns FROM files WHERE id = ?", (file_id,)).fetchone()
+        row = connection.execute("SELECT size, mtime_ns, name FROM files WHERE id = ?", (file_id,)).fetchone()
         if row is not None:
-            replaced = tuple(row) != (entry.size, entry.mtime_ns)
-            _store(connection, _Work(file_id, entry, False, replaced), beside, card)
+            if (row[0], row[1]) != (entry.size, entry.mtime_ns):
+                connection.execute(
+                    "UPDATE files SET size = ?, mtime_ns = ?, inode = ?, sha256 = NULL, autov3 = NULL WHERE id = ?",
+                    (entry.size, entry.mtime_ns, entry.inode, file_id),
+                )
+            _store(connection, [_rows(_Work(file_id, row[2], entry, False), beside, card)])
             store.bump(connection)
     return card
 
@@ -183,7 +190,7 @@ def _compare(connection: sqlite3.Connection, listing: Listing, roots: Roots, fou
             connection.execute("UPDATE files SET state = ? WHERE id = ?", (PRESENT, file_id))
             found.added += 1
         if replaced or pending or beside != siblings.beside(entry.name).signature:
-            work.append(_Work(file_id, entry, False, replaced))
+            work.append(_Work(file_id, name, entry, False))
             found.changed += 1
     renamed = {item.id for item in work}
     for file_id, *_rest, state, _pending, _real_path in rows.values():
@@ -199,7 +206,7 @@ def _insert(connection: sqlite3.Connection, listing: Listing, entry: Entry, name
     folder_name = storable(listing.folder)
     base = base_of(without_extension(name))
     position = roots.loras.index(listing.root)
-    moved = _moved_from(connection, entry)
+    moved = None if found.first else _moved_from(connection, entry)
     if moved is not None:
         file_id, old_name = moved
         connection.execute(
@@ -209,11 +216,11 @@ def _insert(connection: sqlite3.Connection, listing: Listing, entry: Entry, name
              file_id),
         )  # fmt: skip
         connection.execute("UPDATE OR IGNORE personal.cards SET name = ? WHERE name = ?", (name, old_name))
-        return _Work(file_id, entry, False, False)
+        return _Work(file_id, name, entry, False)
     personal = connection.execute(
         "SELECT favourite, uses, used_ns FROM personal.cards WHERE name = ?", (name,)
     ).fetchone()
-    same = connection.execute(
+    same = None if found.first else connection.execute(
         "SELECT sha256, autov3 FROM files WHERE real = ? AND size = ? AND mtime_ns = ? AND sha256 IS NOT NULL",
         (real, entry.size, entry.mtime_ns),
     ).fetchone()
@@ -225,7 +232,7 @@ def _insert(connection: sqlite3.Connection, listing: Listing, entry: Entry, name
          time.time_ns(), natural(base), natural(name), *(personal or (0, 0, 0)), *(same or (None, None))),
     )  # fmt: skip
     assert cursor.lastrowid is not None
-    return _Work(cursor.lastrowid, entry, True, False)
+    return _Work(cursor.lastrowid, name, entry, True)
 
 
 def _moved_from(connection: sqlite3.Connection, entry: Entry) -> tuple[int, str] | None:
@@ -287,12 +294,39 @@ def _is_away(root: str, folder: str, seen: dict[tuple[str, str], Listing],
         part = part.rpartition("/")[0]
 
 
-def _write(store: Store, batch: list[tuple[_Work, Beside, Card]], finished: list[Listing]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What one card adds to the tables. Cards themselves, with their headers, are not kept until a batch is full."""
+
+    work: _Work
+    file: tuple[Any, ...]
+    card: str
+    aliases: list[tuple[str, int, str]]
+    claims: list[tuple[str, int]]
+    tags: list[tuple[str, int]]
+    text: str
+
+
+def _rows(work: _Work, beside: Beside, card: Card) -> _Rows:
+    file_id, known = work.id, card.facts
+    bad = any(p.part == "file" for p in card.problems)
+    return _Rows(
+        work,
+        (beside.signature, known.architecture or "", known.family,
+         bool(card.preview_kind), 2 if bad else bool(card.problems), card.adult, file_id),
+        json.dumps(summary(card), separators=(",", ":")),
+        [(fold(alias), file_id, alias) for alias in map(storable, card.aliases)],
+        [(digits, file_id) for digits in card.claims],
+        [(tag, file_id) for tag in _tags(card)],
+        search_text(work.name, card),
+    )  # fmt: skip
+
+
+def _write(store: Store, batch: list[_Rows], finished: list[Listing]) -> None:
     if not batch and not finished:
         return
     with store.writing() as connection:
-        for work, beside, card in batch:
-            _store(connection, work, beside, card)
+        _store(connection, batch)
         connection.executemany(
             "INSERT OR REPLACE INTO folders VALUES (?, ?, ?, ?, ?)",
             [(x.root, storable(x.folder), storable(x.real), x.device, x.digest) for x in finished],
@@ -300,33 +334,21 @@ def _write(store: Store, batch: list[tuple[_Work, Beside, Card]], finished: list
         store.bump(connection)
 
 
-def _store(connection: sqlite3.Connection, work: _Work, beside: Beside, card: Card) -> None:
-    entry, file_id = work.entry, work.id
-    shown = json.dumps(summary(card), ensure_ascii=True, separators=(",", ":"))
-    known = card.facts
-    bad = any(p.part == "file" for p in card.problems)
-    connection.execute(
-        "UPDATE files SET size = ?, mtime_ns = ?, inode = ?, beside = ?, pending = 0, architecture = ?, family = ?,"
-        " has_preview = ?, problem = ?, adult = ? WHERE id = ?",
-        (entry.size, entry.mtime_ns, entry.inode, beside.signature, known.architecture or "", known.family,
-         bool(card.preview_kind), 2 if bad else bool(card.problems), card.adult, file_id),
-    )  # fmt: skip
-    if work.replaced:
-        connection.execute("UPDATE files SET sha256 = NULL, autov3 = NULL WHERE id = ?", (file_id,))
-    connection.execute("INSERT OR REPLACE INTO cards VALUES (?, ?)", (file_id, shown))
-    if not work.is_new:
-        for table in ("aliases", "claims", "tags"):
-            connection.execute(f"DELETE FROM {table} WHERE file = ?", (file_id,))
-        connection.execute("DELETE FROM search WHERE rowid = ?", (file_id,))
-    for alias in card.aliases:
-        alias = storable(alias)
-        connection.execute("INSERT OR IGNORE INTO aliases VALUES (?, ?, ?)", (fold(alias), file_id, alias))
-    for digits in card.claims:
-        connection.execute("INSERT OR IGNORE INTO claims VALUES (?, ?)", (digits, file_id))
-    for tag in _tags(card):
-        connection.execute("INSERT OR IGNORE INTO tags VALUES (?, ?)", (tag, file_id))
-    (name,) = connection.execute("SELECT name FROM files WHERE id = ?", (file_id,)).fetchone()
-    connection.execute("INSERT OR REPLACE INTO search (rowid, text) VALUES (?, ?)", (file_id, search_text(name, card)))
+def _store(connection: sqlite3.Connection, batch: list[_Rows]) -> None:
+    for rows in batch:
+        if not rows.work.is_new:
+            for table in ("aliases", "claims", "tags"):
+                connection.execute(f"DELETE FROM {table} WHERE file = ?", (rows.work.id,))
+    connection.executemany(
+        "UPDATE files SET beside = ?, pending = 0, architecture = ?, family = ?,"
+        " has_preview = ?, problem = ?, adult = ? WHERE id = ?", [r.file for r in batch])  # fmt: skip
+    connection.executemany("INSERT OR REPLACE INTO cards VALUES (?, ?)", [(r.work.id, r.card) for r in batch])
+    connection.executemany("INSERT OR IGNORE INTO aliases VALUES (?, ?, ?)", [row for r in batch for row in r.aliases])
+    connection.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?)", [row for r in batch for row in r.claims])
+    connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [row for r in batch for row in r.tags])
+    connection.executemany(
+        "INSERT OR REPLACE INTO search (rowid, text) VALUES (?, ?)", [(r.work.id, r.text) for r in batch]
+    )
 
 
 def search_text(name: str, card: Card) -> str:

@@ -66,7 +66,6 @@ CREATE INDEX IF NOT EXISTS files_real ON files (real);
 CREATE INDEX IF NOT EXISTS files_sha256 ON files (sha256) WHERE sha256 IS NOT NULL;
 CREATE INDEX IF NOT EXISTS files_autov3 ON files (autov3) WHERE autov3 IS NOT NULL;
 CREATE INDEX IF NOT EXISTS files_by_name ON files (sort_name, id, state);
-CREATE INDEX IF NOT EXISTS files_by_path ON files (sort_path, id, state);
 CREATE INDEX IF NOT EXISTS files_not_here ON files (state, root, folder) WHERE state <> 0;
 CREATE TABLE IF NOT EXISTS cards (file INTEGER PRIMARY KEY, card TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS aliases (
