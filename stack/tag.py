@@ -188,14 +188,14 @@ def _read(arguments: list[_Argument], weight_order: WeightOrder, complaints: lis
                 complaints.append(f'"{key}" is given twice; the last value counts.')
             named[key] = argument.value
         elif name is None:
-            name = argument.whole
+            name = argument.whole.removeprefix("./").strip()
         elif argument.key is not None:
             complaints.append(f'the key "{argument.key}" is not known. Known keys: {", ".join(KEYS)}.')
         else:
             positional.append(argument.value)
     if not name:
         raise _BadTag("the tag names no LoRA. Write <lora:name:weight>.")
-    return _entry(name.removeprefix("./"), positional, named, weight_order, complaints)
+    return _entry(name, positional, named, weight_order, complaints)
 
 
 _POSITIONS: dict[WeightOrder, tuple[str, str, str]] = {

@@ -6,6 +6,12 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
+# The machines are shared: how long an example takes says nothing about the code.
+settings.register_profile("lora_deck", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lora_deck")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -193,7 +193,11 @@ def test_a_broken_file_is_named(make_model: Callable[..., Any], lora_folder: Pat
 def test_prepared_patches_give_the_same_weight(comfy: Any, make_model: Callable[..., Any], two_loras: Path) -> None:
     """The host's default memory mode on NVIDIA rebuilds each patch from its tuple."""
     import torch
-    from comfy.lora import calculate_weight, prefetch_prepared_value
+    from comfy.lora import calculate_weight
+
+    if not hasattr(comfy.lora, "prefetch_prepared_value"):
+        pytest.skip("this host has no such memory mode")
+    prefetch_prepared_value = comfy.lora.prefetch_prepared_value
 
     applied = apply(make_model(), None, "<lora:a><lora:b:0.5>")
     for key, patches in applied.model.patches.items():
