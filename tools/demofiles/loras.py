@@ -1,4 +1,4 @@
-"""Writes the demo's LoRA files as kohya's trainer names them, with its metadata and A1111's sidecars."""
+"""Writes the demo's LoRA files as kohya's trainer names them, with metadata, sidecars and previews."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save
 
 from .catalogue import DEMO_LORAS, DemoLora
+from .pictures import write_picture
 from .weights import layer, normal
 
 Module = tuple[str, tuple[int, ...]]
@@ -35,6 +36,9 @@ def write_loras(folder: Path) -> None:
             tensors.update(_module(lora, name, shape))
         path.write_bytes(_with_metadata(lora, tensors))
         _write_sidecar(lora, folder / f"{lora.path}.json")
+        # Both spellings of a preview's name that A1111 knows.
+        ending = ".preview.png" if lora.path.startswith("characters/") else ".png"
+        write_picture(lora.picture, folder / f"{lora.path}{ending}")
 
 
 def _modules(lora: DemoLora) -> Iterator[Module]:

@@ -13,7 +13,7 @@ from .steps import Stamp, digest, run
 # What each kind of file is made by; a change there makes that kind anew.
 _MAKERS = {
     "checkpoints": ("weights.py", "checkpoint.py"),
-    "loras": ("weights.py", "catalogue.py", "loras.py", "pictures.py"),
+    "loras": ("weights.py", "catalogue.py", "loras.py", "canvas.py", "pictures.py"),
 }
 
 
