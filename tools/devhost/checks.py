@@ -17,12 +17,11 @@ TYPED_ROOMS = ("stack", "library", "strategies", "patching", "sharing")
 
 
 def run_tests(host: Host, assets: Path, arguments: Sequence[str]) -> int:
-    """pytest in the host's environment; returns its status."""
+    """pytest in the host's environment, on all tests unless ``arguments`` name some; returns its status."""
     environment = {**os.environ, "LORA_DECK_HOST": str(host.folder), "LORA_DECK_DEMO": str(assets)}
-    named = any((REPOSITORY / argument.partition("::")[0]).exists() for argument in arguments if argument[:1] != "-")
-    # The script instead of `python -m pytest`: the latter puts the repository on the path, whose folder `nodes`
-    # would hide the host's module of that name.
-    command: list[str | Path] = [host.python.parent / "pytest", *arguments, *([] if named else ["tests"])]
+    # Not `python -m pytest`: that puts the repository on the path, whose folder `nodes` would hide the host's module.
+    start = "import sys; sys.path.remove(''); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    command: list[str | Path] = [host.python, "-c", start, *arguments]
     return subprocess.run(command, cwd=REPOSITORY, env=environment).returncode
 
 

@@ -69,10 +69,17 @@ def existing_host(folder: Path) -> Host:
     base = _python_of(folder)
     home = DEV / "existing" / hashlib.sha256(f"{folder}\0{base}".encode()).hexdigest()[:12]
     say(f"using ComfyUI in {folder} with {base}; the test tools go to {home}, nothing into ComfyUI's own")
+    if not _imports(base, "torch"):
+        raise SetupError(
+            f"{base} has no working torch, so ComfyUI in {folder} does not run with it. If ComfyUI has a Python of its "
+            "own elsewhere, start tools/dev.py with that one."
+        )
+    torch = _ask(base, "import importlib.metadata as m; print(m.version('torch'))")
     fresh = _ensure_venv(home / "venv", base)
     python = venv_python(home / "venv")
-    (_site_packages(python) / "host.pth").write_text("\n".join(map(str, _site_folders(base))) + "\n")
-    torch = _ask(base, "import importlib.metadata as m; print(m.version('torch'))")
+    # Through `site`, so that the installation's own .pth files count too.
+    lines = [f"import site; site.addsitedir({str(folder)!r})\n" for folder in _site_folders(base)]
+    (_site_packages(python) / "host.pth").write_text("".join(lines))
     tools = Stamp(home / "tools.stamp", digest(torch, REQUIREMENTS))
     if fresh or not tools.is_current():
         with tools.step("test tools"):
