@@ -98,7 +98,8 @@ def _options(spec: str, x: float | None) -> tuple[str, _Variables]:
         elif name == "seed" and re.fullmatch(r"\d+", text):
             variables = replace(variables, seed=int(text))
         elif name in ("a", "b", "x") and re.fullmatch(_NUMBER, text):
-            variables = replace(variables, **{name: float(text)})
+            values = {"a": variables.a, "b": variables.b, "x": variables.x, name: float(text)}
+            variables = replace(variables, a=values["a"], b=values["b"], x=values["x"])
         elif option:
             raise BlockWeightError(f'Block weights {spec!r}: ";{option}" is not known. Known: ;A= ;B= ;X= ;seed= ;inv.')
     return body, variables
@@ -175,10 +176,8 @@ def _vector(values: list[float], layout: BlockLayout) -> BlockWeights:
     return _make({**dict.fromkeys(layout.ids, 0.0), **blocks}, around)
 
 
-_HAKO_17 = (
-    "BASE IN01 IN02 IN04 IN05 IN07 IN08 M00 OUT03 OUT04 OUT05 OUT06 OUT07 OUT08 OUT09 OUT10 OUT11".split()
-)  # fmt: skip
-_HAKO_12 = "BASE IN04 IN05 IN07 IN08 M00 OUT00 OUT01 OUT02 OUT03 OUT04 OUT05".split()
+_HAKO_17 = ["BASE", "IN01", "IN02", "IN04", "IN05", "IN07", "IN08", "M00", *(f"OUT{n:02d}" for n in range(3, 12))]
+_HAKO_12 = ["BASE", "IN04", "IN05", "IN07", "IN08", "M00", *(f"OUT{n:02d}" for n in range(6))]
 
 
 def _unet_list(inputs: int, outputs: int) -> list[str]:
@@ -188,9 +187,10 @@ def _unet_list(inputs: int, outputs: int) -> list[str]:
 def vector_lists(layout: BlockLayout) -> dict[int, list[str]]:
     """Length → the ids that the numbers of such a vector stand for, for this model.
 
-    One number per block, with or without `BASE` before them, always has a meaning (VACE blocks may be left out). UNets also take hako-mikan's lists
-    (12, 17, 20, 26) and Inspire's for LyCORIS files, which lack `IN00` and part the middle block in three; transformers
-    with two kinds of blocks hako-mikan's `CLIP T5 IN … OUT` and Inspire's `BASE` with the double blocks.
+    One number per block, with or without `BASE` before them, always has a meaning (VACE blocks may be left out).
+    UNets also take hako-mikan's lists (12, 17, 20, 26) and Inspire's for LyCORIS files, which lack `IN00` and part the
+    middle block in three; transformers with two kinds of blocks hako-mikan's `CLIP T5 IN … OUT` and Inspire's `BASE`
+    with the double blocks.
     """
     ids = list(layout.ids)
     lists: dict[int, list[str]] = {}
@@ -285,8 +285,8 @@ def _unknown(word: str, body: str, layout: BlockLayout, presets: Mapping[str, st
             f"{describe(layout)}. Define presets of your own in {where}, one line each: NAME:1,0,0.5,…"
         )
     return BlockWeightError(
-        f"Block weights {body!r}: this model has no block {word!r}. It has {describe(layout)}, and BASE, CLIP, T5, PRE, "
-        "POST, ALL."
+        f"Block weights {body!r}: this model has no block {word!r}. It has {describe(layout)}, and BASE, CLIP, T5, "
+        "PRE, POST, ALL."
     )
 
 

@@ -65,7 +65,8 @@ def resolve_element_weights(spec: str, layout: BlockLayout, presets: Mapping[str
                 f"Element weight {item.strip()!r} is no preset and not blocks:elements:ratio. Presets: "
                 f"{', '.join(known)}. Define your own in {where}; in a tag, write the colons as \\:"
             )
-        rules.append(_rule(item, *fields, layout))
+        blocks, elements, ratio = fields
+        rules.append(_rule(item, blocks, elements, ratio, layout))
     return ElementWeights(tuple(rules))
 
 

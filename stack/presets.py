@@ -57,7 +57,7 @@ def read_block_presets(text: str) -> dict[str, str]:
 
 
 def read_element_presets(text: str) -> dict[str, str]:
-    """Name → element weights, from hako-mikan's file: entries parted by blank lines, the name before the first colon."""
+    """Name → element weights, from hako-mikan's file: blank lines part entries, the name ends at the first colon."""
     presets: dict[str, str] = {}
     for entry in re.split(r"\n\s*\n", text.replace("\r\n", "\n")):
         lines = [line for line in entry.splitlines() if not line.lstrip().startswith("#")]

@@ -60,12 +60,16 @@ def around(spec: str, layout: BlockLayout) -> tuple[float, ...]:
         (Z_IMAGE, "diffusion_model.layers.3.attention.qkv.weight", "L03"),
         (Z_IMAGE, "diffusion_model.noise_refiner.1.attention.qkv.weight", "PRE"),
         (stacks(joint_blocks=24), "diffusion_model.joint_blocks.23.context_block.attn.qkv.weight", "L23"),
-        (stacks(double_stream_blocks=16, single_stream_blocks=32), "diffusion_model.single_stream_blocks.31.b.ff.w1.weight", "S31"),
+        (
+            stacks(double_stream_blocks=16, single_stream_blocks=32),
+            "diffusion_model.single_stream_blocks.31.b.ff.w1.weight",
+            "S31",
+        ),
         (stacks(double_layers=4, single_layers=32), "diffusion_model.double_layers.3.attn.w1q.weight", "D03"),
         (stacks(transformer_blocks=60), "diffusion_model.transformer_blocks.59.attn.to_q.weight", "L59"),
         (stacks(blocks=40, vace_blocks=8), "diffusion_model.vace_blocks.7.ffn.0.weight", "V07"),
     ],
-)  # fmt: skip
+)
 def test_ids_are_true_ids(layout: BlockLayout, key: str, block: str) -> None:
     assert layout.block_of(key) == block
 
@@ -104,14 +108,37 @@ def test_lengths_are_decided_by_the_model(layout: BlockLayout, lengths: set[int]
 def test_vectors() -> None:
     numbers = ",".join(str(n) for n in range(17))
     assert acting(numbers, SD1) == {
-        "IN01": 1, "IN02": 2, "IN04": 3, "IN05": 4, "IN07": 5, "IN08": 6, "M00": 7, "OUT03": 8, "OUT04": 9,
-        "OUT05": 10, "OUT06": 11, "OUT07": 12, "OUT08": 13, "OUT09": 14, "OUT10": 15, "OUT11": 16,
-    }  # fmt: skip
+        "IN01": 1,
+        "IN02": 2,
+        "IN04": 3,
+        "IN05": 4,
+        "IN07": 5,
+        "IN08": 6,
+        "M00": 7,
+        "OUT03": 8,
+        "OUT04": 9,
+        "OUT05": 10,
+        "OUT06": 11,
+        "OUT07": 12,
+        "OUT08": 13,
+        "OUT09": 14,
+        "OUT10": 15,
+        "OUT11": 16,
+    }
     assert around(numbers, SD1) == (0, 0, 0, 1, 1)
     assert acting("1,2,3,4,5,6,7,8,9,10,11,12", SDXL) == {
-        "IN04": 2, "IN05": 3, "IN07": 4, "IN08": 5, "M00": 6, "OUT00": 7, "OUT01": 8, "OUT02": 9, "OUT03": 10,
-        "OUT04": 11, "OUT05": 12,
-    }  # fmt: skip
+        "IN04": 2,
+        "IN05": 3,
+        "IN07": 4,
+        "IN08": 5,
+        "M00": 6,
+        "OUT00": 7,
+        "OUT01": 8,
+        "OUT02": 9,
+        "OUT03": 10,
+        "OUT04": 11,
+        "OUT05": 12,
+    }
     flux = weights(",".join(str(n) for n in range(61)), FLUX)
     assert [flux.of(b) for b in ("CLIP", "T5", "BASE", "PRE", "D00", "S37", "POST")] == [0, 1, 1, 2, 3, 59, 60]
     inspire = weights(",".join(["0.5", *["1"] * 18, "0.25"]), FLUX)
@@ -176,7 +203,14 @@ def test_items_are_seeded() -> None:
     values = [weights(spec, SD1).of(block) for block in SD1.ids]
     assert all(0 <= v <= 1 for v in values[:12]) and any(not 0 <= v <= 1 for v in values[12:])
     vector = ",".join(["A", "a", "B", "b", "X", "X-0.5", *["0"] * 20])
-    assert [weights(f"{vector};A=3;B=5", SD1, x=2).of(b) for b in ("BASE", "IN00", "IN01", "IN02", "IN03", "IN04")] == [3, 1.5, 5, 2.5, 2, 1.5]  # fmt: skip
+    assert [weights(f"{vector};A=3;B=5", SD1, x=2).of(b) for b in ("BASE", "IN00", "IN01", "IN02", "IN03", "IN04")] == [
+        3,
+        1.5,
+        5,
+        2.5,
+        2,
+        1.5,
+    ]
     inverse = weights("IN04=0.25;inv", SD1)
     assert (inverse.of("IN04"), inverse.of("M00/1"), inverse.of("CLIP")) == (0.75, 1, 1)
 
