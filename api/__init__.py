@@ -7,6 +7,8 @@ def register() -> None:
     """Registers everything with the running host; called once from `on_load`."""
     from server import PromptServer
 
+    from .library_routes import register_library
     from .prompt import on_prompt
 
+    register_library(PromptServer.instance)
     PromptServer.instance.add_on_prompt_handler(on_prompt)

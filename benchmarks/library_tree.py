@@ -8,18 +8,16 @@ import random
 import struct
 from pathlib import Path
 
-WORDS = (
-    "ink wash grain film noir pastel neon chrome velvet amber frost ember moss coral dusk dawn paper clay glass copper "
-    "storm river stone cedar lotus crane tiger dragon phoenix koi maple plum iris poppy aster fern pearl onyx jade"
-).split()
+WORDS = ["ink", "wash", "grain", "film", "noir", "pastel", "neon", "chrome", "velvet", "amber", "frost", "ember", "moss", "coral", "dusk", "dawn", "paper", "clay", "glass", "copper", "storm", "river", "stone", "cedar", "lotus", "crane", "tiger", "dragon", "phoenix", "koi", "maple", "plum", "iris", "poppy", "aster", "fern", "pearl", "onyx", "jade"]
 CJK = ("墨", "水墨", "浮世绘", "线条", "厚涂")
+VERSION = 2
 ARCHITECTURES = ("SD1", "SDXL", "Flux")
 
 
 def make_tree(root: Path, files: int, folders: int, seed: int = 7) -> None:
     """`files` LoRA files in `folders` folders below `root`; does nothing if they are there already."""
     done = root / ".complete"
-    if done.exists() and done.read_text() == f"{files} {folders} {seed}":
+    if done.exists() and done.read_text() == f"{files} {folders} {seed} {VERSION}":
         return
     choose = random.Random(seed)
     per_folder = -(-files // folders)
@@ -33,7 +31,7 @@ def make_tree(root: Path, files: int, folders: int, seed: int = 7) -> None:
                 name = f"{choose.choice(CJK)}_{name}"
             _write(folder / f"{name}.safetensors", name, ARCHITECTURES[written % 3], choose)
             written += 1
-    done.write_text(f"{files} {folders} {seed}")
+    done.write_text(f"{files} {folders} {seed} {VERSION}")
 
 
 def _write(path: Path, name: str, architecture: str, choose: random.Random) -> None:
@@ -56,10 +54,22 @@ def _write(path: Path, name: str, architecture: str, choose: random.Random) -> N
 
 
 def _modules(architecture: str) -> list[tuple[str, int]]:
+    """The modules that trainers train by default: 264 for SD1 (sd-scripts), 76 for Flux, 140 for SDXL (attention)."""
     if architecture == "Flux":
         return [(f"lora_unet_double_blocks_{n}_{side}_attn_{part}", 3072)
                 for n in range(19) for side in ("img", "txt") for part in ("qkv", "proj")]  # fmt: skip
-    context = 768 if architecture == "SD1" else 2048
-    return [(f"lora_unet_down_blocks_{b}_attentions_{a}_transformer_blocks_0_attn{n}_to_{part}",
-             context if n == 2 and part in "kv" else 320)
-            for b in range(3) for a in range(2) for n in (1, 2) for part in ("q", "k", "v", "out_0")]  # fmt: skip
+    attention = [(f"attn{n}_to_{part}", n) for n in (1, 2) for part in ("q", "k", "v", "out_0")]
+    if architecture == "SDXL":
+        return [(f"lora_unet_{block}_transformer_blocks_{depth}_{name}", 2048 if n == 2 and name[-1] in "kv" else 640)
+                for block, depths in (("input_blocks_4_1", 2), ("input_blocks_7_1", 10), ("output_blocks_3_1", 2),
+                                      ("middle_block_1", 3), ("output_blocks_5_1", 1))
+                for depth in range(depths) for name, n in attention]  # fmt: skip
+    blocks = [f"down_blocks_{b}_attentions_{a}" for b in range(3) for a in range(2)]
+    blocks += ["mid_block_attentions_0"] + [f"up_blocks_{b}_attentions_{a}" for b in (1, 2, 3) for a in range(3)]
+    modules = [(f"lora_unet_{block}_{part}", 320) for block in blocks for part in ("proj_in", "proj_out")]
+    modules += [(f"lora_unet_{block}_transformer_blocks_0_{name}", 768 if n == 2 and name[-1] in "kv" else 320)
+                for block in blocks for name, n in (*attention, ("ff_net_0_proj", 0), ("ff_net_2", 0))]  # fmt: skip
+    modules += [(f"lora_te_text_model_encoder_layers_{n}_{part}", 768) for n in range(12)
+                for part in ("self_attn_q_proj", "self_attn_k_proj", "self_attn_v_proj", "self_attn_out_proj",
+                             "mlp_fc1", "mlp_fc2")]  # fmt: skip
+    return modules

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from .beside import Beside, Entry
 from .facts import Facts, facts, hash_claims
 from .fields import Value
 from .header import SAFETENSORS, Header, HeaderError, read_header
-from .previews import embedded, look
+from .previews import embedded, embedded_version, file_version, look
 from .problems import Problem
 from .sidecar import ABSENT, Help, Sidecar, merge, read_help, read_sidecar
 from .text import storable
@@ -36,7 +36,9 @@ class Card:
     """Name of the preview file; `embedded` for a picture in the header; empty for none."""
     preview_kind: str
     """Media type; empty where there is no usable preview."""
-    problems: tuple[Problem, ...] = field(default=())
+    preview_version: str
+    """Changes with the picture; empty where there is none."""
+    problems: tuple[Problem, ...] = ()
 
     @property
     def aliases(self) -> tuple[str, ...]:
@@ -78,17 +80,17 @@ def read_card(folder: Path, lora: Entry, beside: Beside) -> Card:
         problems.append(sidecar.problem)
     helps = read_help(folder, beside)
     problems += helps.problems
-    preview, kind = "", ""
+    preview, kind, version = "", "", ""
     if beside.preview:
-        preview = beside.preview.name
+        preview, version = beside.preview.name, file_version(beside.preview)
         kind, problem = look(folder / preview)
         if problem:
             problems.append(problem)
             kind = "" if problem.code != "too_large" else kind
     elif embedded(header.metadata):
-        preview, kind = "embedded", "image"
+        preview, kind, version = "embedded", "image", embedded_version(lora)
     return Card(header, known, sidecar, helps, merge(sidecar.content, header.metadata, helps), preview, kind,
-                tuple(problems))  # fmt: skip
+                version if kind else "", tuple(problems))  # fmt: skip
 
 
 def _not_a_lora(known: Facts) -> list[Problem]:
@@ -113,6 +115,7 @@ def summary(card: Card) -> dict[str, Any]:
         "adult": card.adult,
         "preview": card.preview,
         "preview_kind": card.preview_kind,
+        "preview_version": card.preview_version,
         "problems": [p.as_json() for p in card.problems],
         "fields": dict(card.fields),
     }

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from .beside import Entry
 from .problems import Problem, os_reason
 from .regular import read_start
 
@@ -59,6 +60,16 @@ def look(path: Path) -> tuple[str, Problem | None]:
 def too_large(name: str, width: int, height: int) -> Problem:
     reason = f"{name} has {width} × {height} pixels; up to {MAX_SIDE} each way are shown."
     return Problem("preview", "too_large", reason)
+
+
+def file_version(preview: Entry) -> str:
+    """Changes with a preview file."""
+    return f"{preview.size:x}-{preview.mtime_ns:x}"
+
+
+def embedded_version(lora: Entry) -> str:
+    """Changes with the LoRA file that holds a picture."""
+    return f"h{lora.size:x}-{lora.mtime_ns:x}"
 
 
 def embedded(metadata: Mapping[str, str]) -> bytes | None:

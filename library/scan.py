@@ -40,6 +40,7 @@ class Found:
     first: bool = False
     """Whether the index was empty before."""
     files: int = 0
+    """Of every kind, while folders are listed."""
     added: int = 0
     changed: int = 0
     removed: int = 0
@@ -84,15 +85,15 @@ def list_changes(store: Store, roots: Roots, queued: Mapping[tuple[str, str], st
                 found.unreachable[listing.path] = listing.error
                 continue
             found.folders[listing.path] = listing.mtime_ns
-            is_empty = not listing.entries and not listing.has_folders
+            is_empty = not listing.raw and not listing.has_folders
             if is_empty and known.get(key, ("", listing.device))[1] != listing.device:
                 # An empty folder on another device than before: the mount point of a drive that is not mounted.
                 found.unreachable[listing.path] = "The drive is not mounted."
-                seen[key] = Listing(listing.root, listing.folder, listing.path, "", 0, 0, (), error="not mounted")
+                seen[key] = Listing(listing.root, listing.folder, listing.path, 0, 0, 0, [], error="not mounted")
                 continue
             if read_later.get(key, known.get(key, ("", 0)))[0] != listing.digest:
                 changed.append(listing)
-            found.files += sum(1 for e in listing.entries if _is_lora(e.name, roots.extensions))
+            found.files += len(listing.raw)
             progress(found.files, 0)
         _place(store, root, position)
     for batch in _batches(changed, 20):
@@ -164,16 +165,17 @@ def _compare(connection: sqlite3.Connection, listing: Listing, roots: Roots, fou
     rows = {name: rest for name, *rest in connection.execute(
         "SELECT name, id, size, mtime_ns, beside, state, pending, real FROM files WHERE root = ? AND folder = ?",
         (listing.root, folder_name))}  # fmt: skip
-    siblings = Folder(listing.entries)
+    entries, real_folder = listing.entries, listing.real
+    siblings = Folder(entries)
     work: list[_Work] = []
     taken: set[str] = set()
-    for entry in listing.entries:
+    for entry in entries:
         name = storable(f"{listing.folder}/{entry.name}" if listing.folder else entry.name)
         # Names that are no valid text can look the same once they are.
         if name in taken or not _is_lora(entry.name, roots.extensions):
             continue
         taken.add(name)
-        real = _real(listing, entry)
+        real = _real(real_folder, entry)
         row = rows.pop(name, None)
         if row is None:
             work.append(_insert(connection, listing, entry, name, real, roots, found))
@@ -248,9 +250,9 @@ def _moved_from(connection: sqlite3.Connection, entry: Entry) -> tuple[int, str]
     return None
 
 
-def _real(listing: Listing, entry: Entry) -> str:
-    path = os.path.join(listing.real, entry.name)
-    return storable(os.path.realpath(os.path.join(listing.path, entry.name)) if entry.is_link else path)
+def _real(folder: str, entry: Entry) -> str:
+    path = os.path.join(folder, entry.name)
+    return storable(os.path.realpath(path) if entry.is_link else path)
 
 
 def _mark_unseen(store: Store, roots: Roots, seen: dict[tuple[str, str], Listing],

@@ -110,19 +110,16 @@ def merge(saved: Mapping[str, Any], metadata: Mapping[str, str], helps: Help) ->
 def _merged(row: fields.Field, saved: Mapping[str, Any], metadata: Mapping[str, str], helps: Help) -> Value:
     own = saved.get(row.sidecar)
     # An emptied field stays empty; null is what downloaders write for "nothing known".
-    if own == "" or own == []:
-        return row.empty
-    value = fields.read(row, own)
-    if value is not None:
-        return value
-    for key in row.header:
-        value = fields.read(row, metadata.get(key))
+    if own is not None:
+        value = row.empty if own in ("", []) else fields.read(row, own)
         if value is not None:
+            return value
+    for key in row.header:
+        if key in metadata and (value := fields.read(row, metadata[key])) is not None:
             return value
     for kind, content in helps.files:
         for path in row.helpers.get(kind, ()):
-            value = fields.read(row, _at(content, path))
-            if value is not None:
+            if (value := fields.read(row, _at(content, path))) is not None:
                 return value
     return row.empty
 

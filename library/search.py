@@ -1,0 +1,251 @@
+"""Lists of cards: search, filters, order, pages, and how many there are of what."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from .find import spelling
+from .library import Library
+from .names import normalise_path
+from .schema import AWAY, MISSING, PRESENT, Store
+from .text import fold, storable
+
+ORDERS: dict[str, str] = {
+    "name": "sort_name, sort_path, id",
+    "path": "sort_path, id",
+    "added": "added_ns, sort_name, id",
+    "modified": "mtime_ns, sort_name, id",
+    "size": "size, sort_name, id",
+    "most_used": "uses, sort_name, id",
+    "recently_used": "used_ns, sort_name, id",
+}
+MAX_PAGE = 500
+KEPT_RESULTS = 32
+_HASH = re.compile(r"[0-9a-f]{6,64}")
+_STATES = {PRESENT: "present", AWAY: "away", MISSING: "missing"}
+T = TypeVar("T")
+UNREAD: dict[str, Any] = {
+    "architecture": None, "family": "", "ranks": None, "aliases": [], "civitai_base_model": "", "title": "",
+    "adult": False, "preview": "", "preview_kind": "", "preview_version": "", "problems": [], "fields": {},
+}  # fmt: skip
+"""What a card shows until its file was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a list shall show. Every filter narrows; within a filter of several values any is enough, tags excepted."""
+
+    text: str = ""
+    """Words that must all be in the name, path, alias, tags, activation text or description, or begin a hash."""
+    folder: str | None = None
+    """Below the LoRA folders, with `/`; sub-folders are in."""
+    architectures: tuple[str, ...] = ()
+    """Base models; an empty text stands for the unknown ones."""
+    families: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    """All of them."""
+    favourite: bool = False
+    used: bool = False
+    """Used at least once."""
+    no_preview: bool = False
+    missing: bool = False
+    """Removed files and those whose drive is away; without it, removed files are left out."""
+    problem: bool = False
+    adult: bool | None = None
+    ids: tuple[int, ...] | None = None
+    """Only these, such as those of a graph."""
+    order: str = "name"
+    descending: bool = False
+
+
+class Search:
+    """Answers queries; remembers results until the index changes, so that pages and counts cost nothing."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._store: Store = library.store
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._revision = -1
+        self._lock = threading.Lock()
+
+    def ids(self, query: Query) -> list[int]:
+        """The ids of all hits in order."""
+        ordered = self._remember(("order", query.order, query.descending), lambda: self._ordered(query))
+        everything = Query(order=query.order, descending=query.descending)
+        if query == everything:
+            return ordered
+        return self._remember(query, lambda: self._filtered(query, ordered))
+
+    def page(self, query: Query, offset: int, limit: int) -> list[dict[str, Any]]:
+        """The cards at `offset` and after, up to `limit` (500 at most)."""
+        return self.cards(self.ids(query)[max(offset, 0) : max(offset, 0) + min(limit, MAX_PAGE)])
+
+    def cards(self, ids: list[int]) -> list[dict[str, Any]]:
+        """Cards by id, in this order; unknown ids are left out."""
+        rows = self._store.connection().execute(
+            "SELECT f.id, f.root, f.name, f.folder, f.size, f.mtime_ns, f.added_ns, f.state, f.pending, f.sha256,"
+            " f.autov3, f.favourite, f.uses, f.used_ns, c.card FROM json_each(?) AS wanted"
+            " JOIN files f ON f.id = wanted.value LEFT JOIN cards c ON c.file = f.id",
+            (json.dumps(ids),),
+        )
+        found = {row[0]: row for row in rows}
+        return [self._card(found[i]) for i in ids if i in found]
+
+    def counts(self, query: Query, most_tags: int = 200) -> dict[str, Any]:
+        """How many hits each value of each filter would give, that filter's own choice left aside."""
+        return self._remember(("counts", query, most_tags), lambda: self._counted(query, most_tags))
+
+    def _counted(self, query: Query, most_tags: int) -> dict[str, Any]:
+        connection = self._store.connection()
+
+        def group(sql: str, without: str) -> dict[str, int]:
+            blank = {f.name: f.default for f in fields(Query)}[without]
+            ids = json.dumps(self.ids(replace(query, **{without: blank})))  # type: ignore[arg-type]
+            return {str(value): count for value, count in connection.execute(sql, (ids,))}
+
+        def column(name: str) -> str:
+            return (f"SELECT {name}, count(*) FROM files WHERE id IN (SELECT value FROM json_each(?))"
+                    f" GROUP BY 1 ORDER BY 2 DESC, 1")  # fmt: skip
+
+        tags = (f"SELECT tag, count(*) FROM tags WHERE file IN (SELECT value FROM json_each(?))"
+                f" GROUP BY tag ORDER BY 2 DESC, 1 LIMIT {int(most_tags)}")  # fmt: skip
+        return {
+            "total": len(self.ids(query)),
+            "architecture": group(column("architecture"), "architectures"),
+            "family": group(column("family"), "families"),
+            "folder": group(column("folder"), "folder"),
+            "tag": group(tags, "tags"),
+            "favourite": len(self.ids(replace(query, favourite=True))),
+            "used": len(self.ids(replace(query, used=True))),
+            "no_preview": len(self.ids(replace(query, no_preview=True))),
+            "missing": len(self.ids(replace(query, missing=True))),
+            "problem": len(self.ids(replace(query, problem=True))),
+        }
+
+    def _remember(self, key: Hashable, make: Callable[[], T]) -> T:
+        revision = self._store.revision()
+        with self._lock:
+            if revision != self._revision:
+                self._kept.clear()
+                self._revision = revision
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                kept: T = self._kept[key]
+                return kept
+        made = make()
+        with self._lock:
+            if revision == self._revision:
+                self._kept[key] = made
+                while len(self._kept) > KEPT_RESULTS:
+                    self._kept.popitem(last=False)
+        return made
+
+    def _ordered(self, query: Query) -> list[int]:
+        order = ORDERS[query.order]
+        if query.descending:
+            order = ", ".join(f"{column} DESC" for column in order.split(", "))
+        rows = self._store.connection().execute(f"SELECT id FROM files WHERE state <> {MISSING} ORDER BY {order}")
+        return [row[0] for row in rows]
+
+    def _filtered(self, query: Query, ordered: list[int]) -> list[int]:
+        connection = self._store.connection()
+        where, values = _conditions(query)
+        found: set[int] | None = None
+        if where:
+            found = {row[0] for row in connection.execute(
+                f"SELECT id FROM files WHERE {' AND '.join(where)}", values)}  # fmt: skip
+        for word in fold(storable(query.text)).split():
+            hits = self._with_word(word)
+            found = hits if found is None else found & hits
+        if query.ids is not None:
+            found = set(query.ids) if found is None else found & set(query.ids)
+        if query.missing and found:
+            # Removed files are not in the common order.
+            return self._sorted(query, found)
+        return ordered if found is None else [i for i in ordered if i in found]
+
+    def _sorted(self, query: Query, ids: set[int]) -> list[int]:
+        order = ORDERS[query.order]
+        if query.descending:
+            order = ", ".join(f"{column} DESC" for column in order.split(", "))
+        rows = self._store.connection().execute(
+            f"SELECT id FROM files WHERE id IN (SELECT value FROM json_each(?)) ORDER BY {order}",
+            (json.dumps(list(ids)),),
+        )
+        return [row[0] for row in rows]
+
+    def _with_word(self, word: str) -> set[int]:
+        connection = self._store.connection()
+        if len(word) >= 3 and self._store.trigram:
+            phrase = '"' + word.replace('"', '""') + '"'
+            rows = connection.execute("SELECT rowid FROM search WHERE search MATCH ?", (phrase,))
+        else:
+            pattern = re.sub(r"([%_\\])", r"\\\1", word)
+            rows = connection.execute("SELECT rowid FROM search WHERE text LIKE ? ESCAPE '\\'", (f"%{pattern}%",))
+        hits = {row[0] for row in rows.fetchall()}
+        if _HASH.fullmatch(word):
+            bounds = (word, word + "g")
+            hits |= {row[0] for row in connection.execute(
+                "SELECT id FROM files WHERE sha256 BETWEEN ? AND ? OR autov3 BETWEEN ? AND ?", bounds * 2)}  # fmt: skip
+        return hits
+
+    def _card(self, row: Any) -> dict[str, Any]:
+        (file_id, root, name, folder, size, mtime_ns, added_ns, state, pending, sha256, autov3, favourite, uses,
+         used_ns, card) = row  # fmt: skip
+        shown: dict[str, Any] = {
+            "id": file_id,
+            "name": normalise_path(name),
+            "folder": folder,
+            "root": root,
+            "insert": spelling(self._library, name),
+            "size": size,
+            "modified": mtime_ns / 1e9,
+            "added": added_ns / 1e9,
+            "version": f"{size:x}-{mtime_ns:x}",
+            "state": _STATES[state],
+            "reading": bool(pending),
+            "autov2": sha256[:10] if sha256 else None,
+            "autov3": autov3[:12] if autov3 else None,
+            "favourite": bool(favourite),
+            "uses": uses,
+            "used": used_ns / 1e9 if used_ns else None,
+        }
+        shown.update(json.loads(card) if card else UNREAD)
+        return shown
+
+
+def _conditions(query: Query) -> tuple[list[str], list[Any]]:
+    where: list[str] = []
+    values: list[Any] = []
+
+    def any_of(column: str, wanted: tuple[str, ...]) -> None:
+        if wanted:
+            where.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+            values.extend(wanted)
+
+    any_of("architecture", query.architectures)
+    any_of("family", query.families)
+    if query.folder:
+        folder = storable(query.folder).strip("/")
+        where.append("(folder = ? OR folder BETWEEN ? AND ?)")
+        values += [folder, f"{folder}/", f"{folder}0"]  # "0" follows "/"
+    for tag in query.tags:
+        where.append("id IN (SELECT file FROM tags WHERE tag = ?)")
+        values.append(tag)
+    for condition, wanted in (
+        ("favourite = 1", query.favourite), ("uses > 0", query.used), ("has_preview = 0", query.no_preview),
+        (f"state <> {PRESENT}", query.missing), ("problem > 0", query.problem),
+    ):  # fmt: skip
+        if wanted:
+            where.append(condition)
+    if query.adult is not None:
+        where.append(f"adult = {int(query.adult)}")
+    if where and not query.missing:
+        where.append(f"state <> {MISSING}")
+    return where, values
