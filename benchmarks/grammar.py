@@ -74,16 +74,14 @@ def main() -> None:
             first = parse_prompt(text)
             slowest = max(slowest, time.perf_counter() - began)
             assert parse_prompt(print_stack(first.stack)).stack.entries == first.stack.entries, text
-        print(
-            f"{options.random} texts in {time.perf_counter() - start:.0f} s, slowest {slowest * 1000:.1f} ms, none broke it"
-        )
+        seconds = time.perf_counter() - start
+        print(f"{options.random} texts in {seconds:.0f} s, slowest {slowest * 1000:.1f} ms, none broke it")
         return
     for title, text in prompts().items():
         ours = best(lambda text=text: parse_prompt(text))
         bare = best(lambda text=text: re.findall("<lora:", text))
-        print(
-            f"{title:36} {len(text) / 1e6:.2f} MB  {ours * 1000:7.1f} ms  ({ours / bare:.0f} x a bare search for the opening)"
-        )
+        ratio = f"{ours / bare:.0f} x a bare search for the opening"
+        print(f"{title:36} {len(text) / 1e6:.2f} MB  {ours * 1000:7.1f} ms  ({ratio})")
 
 
 if __name__ == "__main__":

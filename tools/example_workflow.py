@@ -2,7 +2,7 @@
 """Makes `example_workflows/` and the README's picture in the front end of a running host.
 
     python tools/dev.py demo --port 8288          (in another terminal)
-    .dev/hosts/0.30.0/venv/bin/python tools/example_workflow.py http://127.0.0.1:8288
+    .dev/hosts/0.30.0/venv/bin/python tools/example_workflow.py http://127.0.0.1:8288 [name …]
 
 Run it again after a node changes, and look at the pictures before committing them.
 """
@@ -27,28 +27,73 @@ QUIET = [
 READY = """() => { const em = window.app?.extensionManager;
     return em && em.spinner === false && em.workflow?.activeWorkflow?.changeTracker && app.canvas?.graph }"""
 
-PROMPT = "a small boat on a quiet lake, ink wash, rice paper\n<lora:ink_wash_v2:0.8> <lora:film_grain:0.4:0.6>"
+Nodes = dict[str, tuple[str, tuple[int, int], tuple[int, int], dict[str, Any]]]
+"""id → (class, position, size, widget values by name)"""
+Links = list[tuple[str, int, str, str]]
+"""(from, output slot, to, input name)"""
 
-# id → (class, position, size, widget values by name)
-NODES: dict[str, tuple[str, tuple[int, int], tuple[int, int], dict[str, Any]]] = {
-    "checkpoint": ("CheckpointLoaderSimple", (20, 60), (300, 120), {"ckpt_name": "lora_deck_demo.safetensors"}),
-    "parser": ("PromptLoraParser", (20, 240), (400, 240), {"text": PROMPT}),
+SAMPLING = {"seed": 11, "steps": 8, "cfg": 7.0, "sampler_name": "euler"}
+CHECKPOINT = {"ckpt_name": "lora_deck_demo.safetensors"}
+NEGATIVE = {"text": "photo, glossy"}
+
+TAGS: Nodes = {
+    "checkpoint": ("CheckpointLoaderSimple", (20, 60), (300, 120), CHECKPOINT),
+    "parser": ("PromptLoraParser", (20, 240), (400, 240), {
+        "text": "a small boat on a quiet lake, ink wash, rice paper\n<lora:ink_wash_v2:0.8> <lora:film_grain:0.4:0.6>",
+    }),
     "apply": ("LoraStackApply", (470, 60), (340, 210), {}),
     "report": ("PreviewAny", (470, 640), (400, 200), {}),
     "positive": ("CLIPTextEncode", (470, 330), (340, 90), {}),
-    "negative": ("CLIPTextEncode", (470, 470), (340, 110), {"text": "photo, glossy"}),
+    "negative": ("CLIPTextEncode", (470, 470), (340, 110), NEGATIVE),
     "latent": ("EmptyLatentImage", (20, 540), (300, 130), {"width": 256, "height": 256}),
-    "sampler": ("KSampler", (860, 60), (300, 290), {"seed": 11, "steps": 8, "cfg": 7.0, "sampler_name": "euler"}),
+    "sampler": ("KSampler", (860, 60), (300, 290), SAMPLING),
     "decode": ("VAEDecode", (860, 410), (220, 60), {}),
     "image": ("SaveImage", (1210, 60), (340, 420), {"filename_prefix": "lora_deck"}),
-}
-LINKS = [
+}  # fmt: skip
+TAGS_LINKS: Links = [
     ("checkpoint", 0, "apply", "model"), ("checkpoint", 1, "apply", "clip"), ("parser", 1, "apply", "stack"),
     ("parser", 0, "positive", "text"), ("apply", 1, "positive", "clip"), ("apply", 1, "negative", "clip"),
     ("apply", 0, "sampler", "model"), ("positive", 0, "sampler", "positive"), ("negative", 0, "sampler", "negative"),
     ("latent", 0, "sampler", "latent_image"), ("sampler", 0, "decode", "samples"), ("checkpoint", 2, "decode", "vae"),
     ("decode", 0, "image", "images"), ("apply", 2, "report", "source"),
 ]  # fmt: skip
+
+HIRES: Nodes = {
+    "checkpoint": ("CheckpointLoaderSimple", (20, 60), (300, 120), CHECKPOINT),
+    "parser": ("PromptLoraParser", (20, 240), (400, 240), {
+        "text": "a small boat on a quiet lake, ink wash, rice paper\n<lora:ink_wash_v2:0.8:hr=0.3>",
+    }),
+    "latent": ("EmptyLatentImage", (20, 540), (300, 130), {"width": 192, "height": 192}),
+    "first": ("LoraStackApply", (470, 60), (320, 190), {"sampling_pass": "first"}),
+    "positive": ("CLIPTextEncode", (470, 310), (320, 90), {}),
+    "negative": ("CLIPTextEncode", (470, 450), (320, 110), NEGATIVE),
+    "sampler": ("KSampler", (830, 60), (280, 290), SAMPLING),
+    "upscale": ("LatentUpscaleBy", (830, 410), (280, 110), {"scale_by": 1.5}),
+    "hires": ("LoraStackApply", (470, 630), (320, 190), {"sampling_pass": "hires"}),
+    "hires_positive": ("CLIPTextEncode", (830, 580), (300, 90), {}),
+    "hires_negative": ("CLIPTextEncode", (830, 720), (300, 110), NEGATIVE),
+    "hires_sampler": ("KSampler", (1160, 60), (280, 290), {**SAMPLING, "denoise": 0.5}),
+    "decode": ("VAEDecode", (1160, 410), (220, 60), {}),
+    "image": ("SaveImage", (1160, 530), (320, 330), {"filename_prefix": "lora_deck_hires"}),
+}  # fmt: skip
+HIRES_LINKS: Links = [
+    ("checkpoint", 0, "first", "model"), ("checkpoint", 1, "first", "clip"), ("parser", 1, "first", "stack"),
+    ("checkpoint", 0, "hires", "model"), ("checkpoint", 1, "hires", "clip"), ("parser", 1, "hires", "stack"),
+    ("parser", 0, "positive", "text"), ("first", 1, "positive", "clip"), ("first", 1, "negative", "clip"),
+    ("parser", 0, "hires_positive", "text"), ("hires", 1, "hires_positive", "clip"),
+    ("hires", 1, "hires_negative", "clip"), ("first", 0, "sampler", "model"),
+    ("positive", 0, "sampler", "positive"), ("negative", 0, "sampler", "negative"),
+    ("latent", 0, "sampler", "latent_image"), ("sampler", 0, "upscale", "samples"),
+    ("hires", 0, "hires_sampler", "model"), ("hires_positive", 0, "hires_sampler", "positive"),
+    ("hires_negative", 0, "hires_sampler", "negative"), ("upscale", 0, "hires_sampler", "latent_image"),
+    ("hires_sampler", 0, "decode", "samples"), ("checkpoint", 2, "decode", "vae"), ("decode", 0, "image", "images"),
+]  # fmt: skip
+
+EXAMPLES: dict[str, tuple[Nodes, Links]] = {
+    "LoRA_Deck_prompt_with_tags": (TAGS, TAGS_LINKS),
+    "LoRA_Deck_two_passes": (HIRES, HIRES_LINKS),
+}
+README_PICTURE = "LoRA_Deck_prompt_with_tags"
 
 BUILD = """async ([nodes, links]) => {
     app.graph.clear()
@@ -93,33 +138,39 @@ def open_page(page: Page, address: str) -> None:
     page.wait_for_function(READY)
 
 
-def main(address: str) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        page = browser.new_page(viewport={"width": 1680, "height": 980}, device_scale_factor=1.5)
-        open_page(page, address)
-        workflow = json.loads(page.evaluate(BUILD, [NODES, LINKS]))
-        page.evaluate(RUN)
-        page.wait_for_timeout(1500)
-        page.evaluate(
-            "() => { app.canvas.ds.offset = [100, 70]; app.canvas.deselectAll?.(); app.canvas.setDirty(true, true) }"
-        )
-        page.wait_for_timeout(500)
-        picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
-        browser.close()
+def make(page: Page, name: str) -> None:
+    """Builds, runs and saves one example with its picture."""
+    workflow = json.loads(page.evaluate(BUILD, EXAMPLES[name]))
+    page.evaluate(RUN)
+    page.wait_for_timeout(1500)
+    page.evaluate(
+        "() => { app.canvas.ds.offset = [100, 70]; app.canvas.deselectAll?.(); app.canvas.setDirty(true, true) }"
+    )
+    page.wait_for_timeout(500)
+    picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
     target = ROOT / "example_workflows"
     for folder in (target, ROOT / "docs"):
         folder.mkdir(exist_ok=True)
-    name = "LoRA_Deck_prompt_with_tags"
     (target / f"{name}.json").write_text(json.dumps(workflow, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    graph = picture.crop((150, 96, picture.width - 10, 1330))
-    graph.resize((graph.width * 2 // 3, graph.height * 2 // 3), Image.Resampling.LANCZOS).save(
-        ROOT / "docs" / "graph.png", optimize=True
-    )
+    graph = picture.crop((150, 96, picture.width - 10, 1400))
+    if name == README_PICTURE:
+        graph.resize((graph.width * 2 // 3, graph.height * 2 // 3), Image.Resampling.LANCZOS).save(
+            ROOT / "docs" / "graph.png", optimize=True
+        )
     graph.resize((768, round(768 * graph.height / graph.width)), Image.Resampling.LANCZOS).save(
         target / f"{name}.jpg", quality=88
     )
 
 
+def main(address: str, names: list[str]) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        page = browser.new_page(viewport={"width": 1680, "height": 980}, device_scale_factor=1.5)
+        open_page(page, address)
+        for name in names or EXAMPLES:
+            make(page, name)
+        browser.close()
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2:])
