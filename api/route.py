@@ -195,21 +195,22 @@ async def _body(route: Route, request: web.Request) -> dict[str, Any]:
     return body
 
 
-_TYPES: Mapping[str, tuple[type, ...]] = {
+_TYPES: Mapping[str, tuple[type[Any], ...]] = {
     "string": (str,), "integer": (int,), "boolean": (bool,), "array": (list,), "object": (dict,),
 }  # fmt: skip
 
 
 def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
-    if not isinstance(value, _TYPES[schema["type"]]) or isinstance(value, bool) and schema["type"] != "boolean":
+    kind = schema["type"]
+    of_type: bool = isinstance(value, _TYPES[kind])
+    if not of_type or (isinstance(value, bool) and kind != "boolean"):
         return False
     if "enum" in schema and value not in schema["enum"]:
         return False
-    if schema["type"] == "array":
+    if "items" in schema:
         return all(_fits(item, schema["items"]) for item in value)
-    if schema["type"] == "object" and "properties" in schema:
-        return all(name in schema["properties"] and _fits(v, schema["properties"][name]) for name, v in value.items())
-    return True
+    inner = schema.get("properties", {})
+    return not inner or all(name in inner and _fits(part, inner[name]) for name, part in value.items())
 
 
 def _json(content: Any, status: int) -> web.Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def look(path: Path) -> tuple[str, Problem | None]:
     if kind is None:
         what = "is a web page" if start.lstrip()[:1] == b"<" else "is empty" if not start else "is unknown data"
         return "", Problem("preview", "not_picture", f"{path.name} {what}, not a picture. Choose another preview.")
-    size = _size(kind, start)
+    size = _size(kind, start) or _size_by_pillow(kind, path)
     if size and max(size) > MAX_SIDE:
         return kind, too_large(path.name, *size)
     return kind, None
@@ -104,3 +105,20 @@ def _size(kind: str, start: bytes) -> tuple[int, int] | None:
     if kind == "image/gif":
         return int.from_bytes(start[6:8], "little"), int.from_bytes(start[8:10], "little")
     return None
+
+
+def _size_by_pillow(kind: str, path: Path) -> tuple[int, int] | None:
+    """Width and height where they stand further in; reads the picture's header, decodes nothing."""
+    if kind in VIDEO:
+        return None
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                return picture.size
+    except Image.DecompressionBombError:
+        return MAX_SIDE + 1, MAX_SIDE + 1
+    except (OSError, ValueError, SyntaxError):
+        return None  # Said when somebody asks for the picture.

@@ -60,7 +60,7 @@ class Served:
         return self._run(self._ask("GET", path, params=flat, headers=headers))
 
     def post(self, path: str, body: Any = None, **how: Any) -> Answer:
-        return self._run(self._ask("POST", path, **({"json": body} if not how else how)))
+        return self._run(self._ask("POST", path, **(how or {"json": body})))
 
     async def _ask(self, method: str, path: str, **how: Any) -> Answer:
         async with aiohttp.ClientSession() as session, session.request(method, self.address + path, **how) as answer:

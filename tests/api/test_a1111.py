@@ -37,7 +37,8 @@ def test_the_list_has_a1111s_shapes(make_served: Callable[..., Served], tmp_path
     assert ink["metadata"]["ss_tag_frequency"] == frequency
     assert ink["metadata"]["list"] == "[1, 2]" and ink["metadata"]["broken"] == "{not json"
     assert list(ink["metadata"])[:2] == ["ss_sd_model_name", "ss_tag_frequency"]
-    assert items["plain"] == {"name": "plain", "alias": "plain", "path": str(loras / "plain.safetensors"), "metadata": {}}
+    assert items["plain"] == {
+        "name": "plain", "alias": "plain", "path": str(loras / "plain.safetensors"), "metadata": {}}  # fmt: skip
     assert items["bad"]["metadata"] == {} and items["old"]["metadata"] == {}
 
 

@@ -60,7 +60,8 @@ def test_a_first_edit_makes_the_file_a1111_reads(deck: Served) -> None:
                                  "sd_version": "SDXL", "notes": "n", "description": ""})  # fmt: skip
     assert answer.status == 200
     assert on_disk(deck, "bare.json") == {
-        "activation text": "brush", "negative text": "photo", "preferred weight": 1, "sd version": "SDXL", "notes": "n"}  # fmt: skip
+        "activation text": "brush", "negative text": "photo", "preferred weight": 1, "sd version": "SDXL",
+        "notes": "n"}  # fmt: skip
     assert not (deck.loras / "bare.json.bak").exists()
 
 
@@ -134,12 +135,12 @@ def test_a_full_disk_changes_nothing(deck: Served, monkeypatch: pytest.MonkeyPat
 
 def test_a_linked_sidecar_stays_a_link_and_never_leads_out(deck: Served, tmp_path: Path) -> None:
     (deck.loras / "real.json").write_text("{}")
-    os.symlink(deck.loras / "real.json", deck.loras / "bare.json")
+    (deck.loras / "bare.json").symlink_to(deck.loras / "real.json")
     assert edit(deck, "bare", {"description": "x"}).status == 200
     assert (deck.loras / "bare.json").is_symlink() and on_disk(deck, "real.json") == {"description": "x"}
     (tmp_path / "outside.json").write_text("{}")
     (deck.loras / "bare.json").unlink()
-    os.symlink(tmp_path / "outside.json", deck.loras / "bare.json")
+    (deck.loras / "bare.json").symlink_to(tmp_path / "outside.json")
     assert edit(deck, "bare", {"description": "x"}).status == 422
     assert (tmp_path / "outside.json").read_text() == "{}"
 
@@ -224,10 +225,10 @@ def test_preview_from_the_hosts_pictures_stays_inside(deck: Served, tmp_path: Pa
     (tmp_path / "output" / "day").mkdir()
     (tmp_path / "output" / "day" / "a.png").write_bytes(picture())
     (tmp_path / "secret.png").write_bytes(picture())
-    os.symlink(tmp_path / "secret.png", tmp_path / "output" / "link.png")
+    (tmp_path / "output" / "link.png").symlink_to(tmp_path / "secret.png")
     path = f"/lora-deck/loras/{deck.id_of('bare')}/preview"
-    for image in ({"filename": "../secret.png"}, {"filename": "secret.png", "subfolder": ".."}, {"filename": "link.png"},
-                  {"filename": str(tmp_path / "secret.png")}, {"filename": "a.png", "type": "models"},
+    for image in ({"filename": "../secret.png"}, {"filename": "secret.png", "subfolder": ".."},
+                  {"filename": "link.png"}, {"filename": str(tmp_path / "secret.png")}, {"filename": "a.png", "type": "models"},
                   {"filename": "no.png"}, {}, {"filename": "a\x00.png"}):  # fmt: skip
         assert deck.post(path, {"image": image}).status in (400, 404), image
     assert not list(deck.loras.glob("bare.p*"))

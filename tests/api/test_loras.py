@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from .conftest import Served
 @pytest.fixture
 def deck(make_served: Callable[..., Served], tmp_path: Path) -> Served:
     loras = tmp_path / "loras"
-    write_lora(loras / "ink_wash.safetensors", {"ss_output_name": "Inkwash", "modelspec.description": "like a Styled brush"})
+    header = {"ss_output_name": "Inkwash", "modelspec.description": "like a Styled brush"}
+    write_lora(loras / "ink_wash.safetensors", header)
     write_lora(loras / "styles" / "水墨画.safetensors", fill=b"\x02")
     write_lora(loras / "styles" / "v10.safetensors", fill=b"\x03")
     write_lora(loras / "styles" / "v9.safetensors", fill=b"\x04")
@@ -107,7 +107,8 @@ def test_one_card_and_its_header(deck: Served) -> None:
     file_id = deck.id_of("Inkwash")
     card = deck.get(f"/lora-deck/loras/{file_id}").json
     assert card["insert"] == "ink_wash" and card["architecture"] == "SD1" and card["family"] == "LoRA"
-    assert card["fields"]["alias"] == "Inkwash" and card["sidecar"] == {"name": "ink_wash.json", "version": "", "saved": []}
+    assert card["fields"]["alias"] == "Inkwash"
+    assert card["sidecar"] == {"name": "ink_wash.json", "version": "", "saved": []}
     header = deck.get(f"/lora-deck/loras/{file_id}/header").json
     assert header["metadata"]["ss_output_name"] == "Inkwash" and len(header["tensors"]) == 3
     for path in ("/lora-deck/loras/99999", "/lora-deck/loras/-1", "/lora-deck/loras/x", "/lora-deck/loras/1%2f..%2f2",
@@ -163,7 +164,7 @@ def test_a_preview_that_is_a_page_is_never_served(deck: Served) -> None:
 
 def test_a_preview_link_out_of_the_folders_is_never_served(deck: Served, tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "secret.png")
-    os.symlink(tmp_path / "secret.png", deck.loras / "ink_wash.png")
+    (deck.loras / "ink_wash.png").symlink_to(tmp_path / "secret.png")
     deck.post("/lora-deck/refresh", {"wait": True})
     assert deck.get(f"/lora-deck/loras/{deck.id_of('ink_wash')}/preview").status == 404
 

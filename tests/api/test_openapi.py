@@ -15,8 +15,8 @@ from .conftest import Served
 
 FILE = Path(__file__).parents[2] / "docs" / "openapi.json"
 TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,), "object": (dict,),
-    "null": (type(None),),
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,),
+    "object": (dict,), "null": (type(None),),
 }  # fmt: skip
 
 
