@@ -20,8 +20,8 @@ _TAIL = 22
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("LoHa", (".hada_w",)),
     ("LoKr", (".lokr_w",)),
-    ("LoRA", ("lora_up", "lora_down", "lora_A", "lora_B", "lora.up", "lora.down", "_layer.up.weight", "lora1.up",
-              "lora2.up", ":up\n", ".up.weight\n")),
+    ("LoRA", ("lora_up", "lora_down", "lora_A", "lora_B", "lora.up", "lora.down", "_layer.up.weight", "lora1.",
+              "lora2.", ":up\n", ".up.weight\n")),
     ("GLoRA", (".a1.weight\n", ".b2.weight\n")),
     ("IA3", (".on_input\n", ".ia3_l")),
     ("OFT", (".oft_blocks", ".oft_diag", ".oft_R")),

@@ -57,7 +57,7 @@ def hash_file(path: str | Path, progress: Callable[[int], None] = lambda read: N
     with os.fdopen(open_regular(path), "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         buffer = memoryview(bytearray(min(CHUNK, max(size, 8))))
-        skip = 0 if safetensors else size
+        skip = size
         position = 0
         while read := file.readinto(buffer):
             if stop():
