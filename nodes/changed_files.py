@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from .. import library
 from ..library import LoraFile
 from ..library.files import Fingerprint
+from ..library.presets import PresetFile
 from ..stack.errors import LoraDeckError
 
 KEPT_FILES = 512
@@ -29,7 +30,7 @@ class ChangedFiles:
         self._counters: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def record(self, node_id: object, files: Iterable[LoraFile], missing: Iterable[str]) -> None:
+    def record(self, node_id: object, files: Iterable[LoraFile | PresetFile], missing: Iterable[str]) -> None:
         """Remembers what a run of the node used, and which names it did not find."""
         key = str(node_id)
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .. import api
+from .block_weight import BlockWeight
 from .lora_stack_add import LoraStackAdd
 from .lora_stack_apply import LoraStackApply
 from .lora_stack_to_list import LoraStackToList
@@ -18,4 +19,4 @@ class LoraDeckExtension(ComfyExtension):
         api.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [PromptLoraParser, LoraStackAdd, LoraStackApply, LoraStackToList]
+        return [PromptLoraParser, LoraStackAdd, BlockWeight, LoraStackApply, LoraStackToList]

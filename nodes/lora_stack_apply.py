@@ -10,7 +10,7 @@ from ..patching import Missing, apply_stack
 from ..stack.entry import SamplingPass
 from ..stack.foreign import as_stack
 from .changed_files import changed_files
-from .show import show_text
+from .show import show_text, tell_blocks
 from .sockets import CATEGORY, stack_input
 
 
@@ -64,7 +64,9 @@ class LoraStackApply(io.ComfyNode):
         cls, stack: Any, sampling_pass: SamplingPass, missing: Missing, model: Any = None, clip: Any = None
     ) -> io.NodeOutput:
         applied = apply_stack(model, clip, as_stack(stack), sampling_pass, missing)
-        changed_files.record(cls.hidden.unique_id, applied.files, applied.missing)
+        changed_files.record(cls.hidden.unique_id, (*applied.files, *applied.presets), applied.missing)
         report = str(applied.report)
         show_text(cls.hidden.unique_id, report)
+        if applied.blocks is not None:
+            tell_blocks(cls.hidden.unique_id, applied.architecture, applied.blocks.ids)
         return io.NodeOutput(applied.model, applied.clip, report)

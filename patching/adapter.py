@@ -3,15 +3,17 @@
 The host rebuilds the object as `type(v)(loaded_keys, weights)` per weight and step, from other threads too, and moves
 only the tensors that it finds in nested tuples. So the constructor is exactly that, and `weights` is
 
-    ((multiplier, offset, function, packed strategy), …)
+    (grown, ((multiplier, offset, function, region, packed strategy), …))
 
-with `offset` `None` or `(dim, start, length)` of the slice that the change is for, and `function` `None` or the host's
-rearrangement of a change's rows. `pack_part` and `apply_parts` are the only two places that know this layout.
+with `grown` the weight's shape after all changes where that is larger than the model's, else `None`; `offset` `None` or
+`(dim, start, length)` of the slice that the change is for; `function` `None` or the host's rearrangement of a change's
+rows; `region` the shape that the change is for, counted from the slice's first corner. `pack_part`, `pack_parts` and
+`apply_parts` are the only places that know this layout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,31 +22,61 @@ from torch import Tensor
 
 from ..strategies import Strategy, pack, unpack
 
+Shape = tuple[int, ...]
 Offset = tuple[int, int, int]
 Rearrange = Callable[[Tensor], Tensor]
-Part = tuple[float, Offset | None, Rearrange | None, tuple[Any, ...]]
+Part = tuple[float, Offset | None, Rearrange | None, Shape, tuple[Any, ...]]
+Parts = tuple[Shape | None, tuple[Part, ...]]
 
 
-def pack_part(strategy: Strategy, multiplier: float, offset: Offset | None, function: Rearrange | None) -> Part:
+def pack_part(
+    strategy: Strategy, multiplier: float, offset: Offset | None, function: Rearrange | None, region: Shape
+) -> Part:
     """One change of a weight in packed form."""
-    return multiplier, offset, function, pack(strategy)
+    return multiplier, offset, function, region, pack(strategy)
 
 
-def apply_parts(weight: Tensor, parts: tuple[Part, ...], strength: float, dtype: torch.dtype) -> Tensor:
-    """The weight after all parts. `weight`: (out, in[, kernel…]), changed in place where the families allow it."""
-    for multiplier, offset, function, packed in parts:
-        strategy = unpack(packed)
+def pack_parts(parts: Sequence[Part], shape: Shape) -> Parts:
+    """All changes of a weight of the model's shape `shape`, in stack order."""
+    whole = [part[3] for part in parts if part[1] is None]
+    grown = tuple(max(sizes) for sizes in zip(shape, *whole, strict=True))
+    return grown if grown != shape else None, tuple(parts)
+
+
+def apply_parts(weight: Tensor, parts: Parts, strength: float, dtype: torch.dtype) -> Tensor:
+    """The weight after all parts. `weight`: (out, in[, kernel…]), changed in place where it does not grow.
+
+    Several changes of a half-precision weight are summed in fp32 and rounded once.
+    """
+    stored = weight.dtype
+    changes = tuple(parts[1])
+    if len(changes) > 1 and stored.itemsize < 4:
+        weight = weight.to(torch.float32)
+    for multiplier, offset, function, region, packed in changes:
+        if offset is None:
+            weight = _widened(weight, tuple(region))
         target = weight if offset is None else weight.narrow(*offset)
+        for dim, size in enumerate(region):
+            if size < target.shape[dim]:
+                target = target.narrow(dim, 0, size)
+        strategy = unpack(packed)
         if function is None:
             changed = strategy.apply(target, strength * multiplier, dtype)
         else:
             # The host's rearrangement is its own inverse (two halves change places).
             changed = function(strategy.apply(function(target).clone(), strength * multiplier, dtype))
-        if offset is None and function is None:
-            weight = changed
-        elif changed is not target:
+        if changed is not target:
             target.copy_(changed)
-    return weight
+    return weight.to(stored)
+
+
+def _widened(weight: Tensor, shape: Shape) -> Tensor:
+    """The weight itself, or with zeros behind it where `shape` is larger."""
+    if all(new <= old for new, old in zip(shape, weight.shape, strict=True)):
+        return weight
+    wide = weight.new_zeros([max(sizes) for sizes in zip(shape, weight.shape, strict=True)])
+    wide[tuple(slice(0, size) for size in weight.shape)] = weight
+    return wide
 
 
 class DeckAdapter(WeightAdapterBase):  # type: ignore[misc]
@@ -52,9 +84,13 @@ class DeckAdapter(WeightAdapterBase):  # type: ignore[misc]
 
     name = "lora_deck"
 
-    def __init__(self, loaded_keys: set[str], weights: tuple[Part, ...]) -> None:
+    def __init__(self, loaded_keys: set[str], weights: Parts) -> None:
         self.loaded_keys = loaded_keys
         self.weights = weights
+
+    def calculate_shape(self, key: str) -> Shape | None:
+        """The weight's shape afterwards where it grows: the host then loads its layer at once."""
+        return self.weights[0]
 
     def calculate_weight(
         self,
@@ -68,4 +104,4 @@ class DeckAdapter(WeightAdapterBase):  # type: ignore[misc]
         original_weight: Any = None,
     ) -> Tensor:
         """Called by the host with its temporary copy of the weight."""
-        return apply_parts(weight, tuple(self.weights), strength, intermediate_dtype)
+        return apply_parts(weight, self.weights, strength, intermediate_dtype)

@@ -10,17 +10,20 @@ from typing import Any, Literal
 
 from .. import library
 from ..library import LoraFile
+from ..library.presets import PresetFile
 from ..stack.architectures import is_text_encoder_name
+from ..stack.blocks import BlockLayout
 from ..stack.entry import LoraEntry, SamplingPass
 from ..stack.errors import AmbiguousLoraError, LoraFileError, LoraNotFoundError, MissingLorasError
 from ..stack.printer import print_tag
 from ..stack.stack import LoraStack
-from .adapter import DeckAdapter, Part, pack_part
-from .keymap import Side, architecture_of
+from .adapter import DeckAdapter, Part, pack_part, pack_parts
+from .keymap import Side, architecture_of, blocks_of, weight_shape
 from .match import Matching, match
 from .open import OpenFile, open_file
 from .report import ApplyReport, FileReport, count
 from .reuse import ResultCache
+from .weights import BlockRules, preset_files, read_rules
 
 logger = logging.getLogger("lora_deck")
 
@@ -40,12 +43,18 @@ class Applied:
     report: ApplyReport
     files: tuple[LoraFile, ...]
     """Every file that the stack names."""
+    presets: tuple[PresetFile, ...]
+    """Every preset file that the stack's block weights were read against."""
     missing: tuple[str, ...]
     """Names that no file answered to."""
+    blocks: BlockLayout | None
+    """The blocks of the connected model."""
+    architecture: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Resolved:
+    entry: LoraEntry
     file: LoraFile
     te: float
     unet: float
@@ -56,11 +65,14 @@ class _Resolved:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A resolved entry with its file and what of it fits each connected side."""
+    """A resolved entry with its file and what of it fits each connected side, at which weight."""
 
     item: _Resolved
     opened: OpenFile
     matchings: dict[Side, Matching]
+    weights: dict[Side, tuple[float, ...]]
+    """One weight for each match of the side."""
+    rules: BlockRules | None
 
 
 def apply_stack(
@@ -77,6 +89,7 @@ def apply_stack(
     Raises:
         MissingLorasError: names that do not resolve, with `missing="error"`.
         LoraFileError: a file that is unreadable, or does not fit what is connected.
+        BlockWeightError: block or element weights that mean nothing for this model.
     """
     started = time.perf_counter()
     resolved, errors = _resolve(stack, sampling_pass)
@@ -104,7 +117,14 @@ def apply_stack(
     )
     logger.info(report.summary())
     return Applied(
-        new_model, new_clip, report, tuple(r.file for r in resolved), tuple(entry.name for entry, _ in errors)
+        new_model,
+        new_clip,
+        report,
+        tuple(r.file for r in resolved),
+        tuple(file for item in resolved for file in preset_files(item.entry)),
+        tuple(entry.name for entry, _ in errors),
+        blocks_of(model.model) if model is not None else None,
+        architecture_of(model.model) if model is not None else None,
     )
 
 
@@ -120,7 +140,7 @@ def _resolve(
             errors.append((entry, error))
             continue
         te, unet = entry.weights(sampling_pass)
-        resolved.append(_Resolved(file, te, unet))
+        resolved.append(_Resolved(entry, file, te, unet))
     return resolved, errors
 
 
@@ -128,7 +148,15 @@ def _open(item: _Resolved, clones: dict[Side, Patcher]) -> _Opened:
     opened = open_file(item.file)
     matchings = {side: match(side, clone.model, item.file, opened) for side, clone in clones.items()}
     _check_fit(item.file, opened, matchings, clones)
-    return _Opened(item, opened, matchings)
+    rules = read_rules(item.entry, blocks_of(clones["unet"].model) if "unet" in clones else None)
+    weights = {side: _weights(item.weight(side), rules, matching) for side, matching in matchings.items()}
+    return _Opened(item, opened, matchings, weights, rules)
+
+
+def _weights(weight: float, rules: BlockRules | None, matching: Matching) -> tuple[float, ...]:
+    if rules is None:
+        return (weight,) * len(matching.matches)
+    return tuple(weight * rules.factor(found.target, found.module) for found in matching.matches)
 
 
 def _check_fit(file: LoraFile, opened: OpenFile, matchings: dict[Side, Matching], clones: dict[Side, Patcher]) -> None:
@@ -158,10 +186,10 @@ def _check_fit(file: LoraFile, opened: OpenFile, matchings: dict[Side, Matching]
 
 def _patch(side: Side, clone: Patcher, opened: Sequence[_Opened]) -> bool:
     """Puts the side's patches on a fresh clone; whether an earlier result could be used again."""
-    active = [entry for entry in opened if entry.item.weight(side) and entry.matchings[side].matches]
+    active = [entry for entry in opened if any(entry.weights[side])]
     if not active:
         return True
-    stack_key = tuple((e.item.file.path, e.item.file.fingerprint, e.item.weight(side)) for e in active)
+    stack_key = tuple((e.opened.version, e.weights[side]) for e in active)
     kept = _results.recall(clone.model, clone.patches_uuid, (side, stack_key))
     if kept is not None:
         kept.put_on(clone)
@@ -169,19 +197,23 @@ def _patch(side: Side, clone: Patcher, opened: Sequence[_Opened]) -> bool:
     base_uuid = clone.patches_uuid
     parts: dict[str, list[Part]] = {}
     for entry in active:
-        multiplier = entry.item.weight(side)
-        for found in entry.matchings[side].matches:
+        for found, multiplier in zip(entry.matchings[side].matches, entry.weights[side], strict=True):
+            if not multiplier:
+                continue
             target = found.target
             parts.setdefault(target.key, []).append(
-                pack_part(found.strategy, multiplier, target.offset, target.function)
+                pack_part(found.strategy, multiplier, target.offset, target.function, found.shape)
             )
-    clone.add_patches({key: DeckAdapter(set(), tuple(changes)) for key, changes in parts.items()})
+    shapes = {key: weight_shape(clone.model, key) for key in parts}
+    clone.add_patches({key: DeckAdapter(set(), pack_parts(changes, shapes[key])) for key, changes in parts.items()})
     _results.keep(clone.model, base_uuid, (side, stack_key), clone)
     return False
 
 
 def _notes(entry: _Opened) -> list[str]:
-    return [
+    name, dyn = entry.item.file.name, entry.item.entry.dyn
+    waiting = [] if dyn is None else [f"{name}: the rank limit dyn={dyn} is not applied yet."]
+    return waiting + [
         f"{entry.item.file.name}: {module} left out, {reason}."
         for matching in entry.matchings.values()
         for module, reason in matching.misfits
@@ -192,6 +224,7 @@ def _file_report(item: _Resolved, opened: Sequence[_Opened]) -> FileReport:
     entry = next((e for e in opened if e.item is item), None)
     if entry is None:
         return FileReport(item.file.name, item.te, item.unet)
+    lbw, rules = item.entry.lbw, str(entry.rules or "")
     matched = {side: matching.modules for side, matching in entry.matchings.items()}
     everywhere = frozenset().union(*matched.values())
     used = [m for matching in entry.matchings.values() for m in matching.matches]
@@ -205,5 +238,6 @@ def _file_report(item: _Resolved, opened: Sequence[_Opened]) -> FileReport:
         tuple(sorted({m.strategy.rank for m in used if m.strategy.rank is not None})),
         len(matched.get("te", ())),
         len(matched.get("unet", ())),
+        f"{lbw}: {rules or 'none act'}" if lbw is not None else "",
         (*unmatched, *modules.unrecognised),
     )

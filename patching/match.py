@@ -9,7 +9,7 @@ import torch
 
 from ..library import LoraFile
 from ..stack.errors import LoraFileError
-from ..strategies import Strategy, StrategyError
+from ..strategies import Strategy, StrategyError, check_values
 from .keymap import Side, Target, key_map, shape_of
 from .open import OpenFile
 
@@ -21,6 +21,8 @@ class Match:
     module: str
     target: Target
     strategy: Strategy
+    shape: tuple[int, ...]
+    """Shape of the part of the weight that the change is for; larger than the weight where it grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,12 @@ def _match(side: Side, model: torch.nn.Module, file: LoraFile, opened: OpenFile)
         for parameter, strategy in module.parameters.items():
             target = names.find(module.name, parameter)
             if target is None:
+                if parameter == "bias" and not strategy.optional and names.find(module.name, "weight") is not None:
+                    misfits.append((module.name, "its bias: this layer of the model has none"))
                 continue
             try:
-                strategy.check(shape_of(model, target))
+                shape = _fit(strategy, shape_of(model, target))
+                check_values(strategy)
             except StrategyError as error:
                 misfits.append((module.name, str(error)))
                 continue
@@ -77,5 +82,16 @@ def _match(side: Side, model: torch.nn.Module, file: LoraFile, opened: OpenFile)
                     f"its modules {other!r} and {module.name!r} both change {target.key!r}. The file holds the same "
                     "change twice; ask its author, or remove one of the two sets of keys.",
                 )
-            matches.append(Match(module.name, target, strategy))
+            matches.append(Match(module.name, target, strategy, shape))
     return Matching(tuple(matches), tuple(misfits))
+
+
+def _fit(strategy: Strategy, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strategy's own rule, and A1111's for inpainting models: what was trained on 4 latent channels changes the
+    first 4 of the 9 that the first convolution of such a model takes."""
+    try:
+        return strategy.fit(shape)
+    except StrategyError:
+        if len(shape) == 4 and shape[1] == 9:
+            return strategy.fit((shape[0], 4, *shape[2:]))
+        raise

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
+from pathlib import Path
 
 import comfy.lora_convert
 import comfy.utils
 from torch import Tensor
 
-from ..library.files import Fingerprint, LoraFile
+from ..library.files import LoraFile
 from ..stack.architectures import detect
 from ..stack.errors import LoraFileError
-from ..strategies import FileModules, read
+from ..strategies import ConflictError, FileModules, read
+from .settings import config_beside, fingerprint_of, read_settings
 
 KEPT_FILES = 16
 """Tensors are mapped, so a kept file costs address space and the pages in use."""
@@ -23,6 +26,8 @@ KEPT_FILES = 16
 class OpenFile:
     """A file's modules and what kind of file it is; compared by identity, so that it can key weak caches."""
 
+    version: Hashable
+    """Path and fingerprints of all that was read; equal for equal content."""
     modules: FileModules
     keys: int
     """Number of keys in the file."""
@@ -30,7 +35,7 @@ class OpenFile:
     """Architecture by its keys."""
 
 
-_files: OrderedDict[tuple[str, Fingerprint], OpenFile] = OrderedDict()
+_files: OrderedDict[Hashable, OpenFile] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -40,12 +45,13 @@ def open_file(file: LoraFile) -> OpenFile:
     Raises:
         LoraFileError: the file cannot be read as tensors.
     """
-    key = (file.path, file.fingerprint)
+    config = config_beside(file.path)
+    key = (file.path, file.fingerprint, fingerprint_of(config))
     with _lock:
         if key in _files:
             _files.move_to_end(key)
             return _files[key]
-    opened = _open(file.path)
+    opened = _open(file.path, key, config)
     with _lock:
         _files[key] = opened
         while len(_files) > KEPT_FILES:
@@ -53,14 +59,18 @@ def open_file(file: LoraFile) -> OpenFile:
     return opened
 
 
-def _open(path: str) -> OpenFile:
+def _open(path: str, version: Hashable, config: Path | None) -> OpenFile:
     try:
-        tensors = comfy.utils.load_torch_file(path, safe_load=True)
-    except (OSError, ValueError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        tensors, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+        tensors = {key: tensor for key, tensor in tensors.items() if isinstance(tensor, Tensor)}
+    except Exception as error:  # noqa: BLE001 - safetensors and pickle raise types that share no other base.
         raise LoraFileError(path, f"cannot be read as a LoRA file ({error}). Download or copy it again.") from error
-    except Exception as error:
-        # safetensors and pickle raise types of their own, which have no common base.
-        raise LoraFileError(path, f"cannot be read as a LoRA file ({error}). Download or copy it again.") from error
-    tensors = {key: tensor for key, tensor in tensors.items() if isinstance(tensor, Tensor)}
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    return OpenFile(read(comfy.lora_convert.convert_lora(tensors)), len(tensors), detect(shapes))
+    settings = read_settings(config, metadata)
+    try:
+        modules = read(comfy.lora_convert.convert_lora(tensors), settings)
+    except ConflictError as error:
+        raise LoraFileError(
+            path, f"{error}. A file that was merged from two holds both; ask its author, or remove one set of keys."
+        ) from error
+    return OpenFile(version, modules, len(tensors), detect(shapes))

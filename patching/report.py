@@ -23,6 +23,8 @@ class FileReport:
     ranks: tuple[int, ...] = ()
     te_modules: int = 0
     unet_modules: int = 0
+    blocks: str = ""
+    """Block weights as given, and what they mean for this model."""
     unmatched: tuple[str, ...] = ()
     """Modules and keys of the file that changed nothing here."""
 
@@ -34,6 +36,8 @@ class FileReport:
         ranks = f", rank {_range(self.ranks)}" if self.ranks else ""
         where = f"{self.unet_modules} in the model, {self.te_modules} in the text encoder"
         line = f"{self.name} ({weights}): {families}{ranks}; {where}"
+        if self.blocks:
+            line += f"\n  blocks {self.blocks}"
         if self.unmatched:
             more = len(self.unmatched) - SHOWN_NAMES
             shown = ", ".join(self.unmatched[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")

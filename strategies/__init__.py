@@ -1,6 +1,35 @@
 """The math: one file per family. Knows tensors, and neither files nor the host."""
 
-from .base import Strategy, StrategyError, pack, unpack
-from .registry import FileModules, Module, read
+from .base import (
+    Claim,
+    ConflictError,
+    Family,
+    Strategy,
+    StrategyError,
+    check_same_size,
+    check_values,
+    pack,
+    unpack,
+)
+from .module import ModuleTensors
+from .registry import FileModules, Module, read, register_strategy
+from .settings import AdapterSettings, FileSettings
 
-__all__ = ["FileModules", "Module", "Strategy", "StrategyError", "pack", "read", "unpack"]
+__all__ = [
+    "AdapterSettings",
+    "Claim",
+    "ConflictError",
+    "Family",
+    "FileModules",
+    "FileSettings",
+    "Module",
+    "ModuleTensors",
+    "Strategy",
+    "StrategyError",
+    "check_same_size",
+    "check_values",
+    "pack",
+    "read",
+    "register_strategy",
+    "unpack",
+]

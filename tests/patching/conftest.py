@@ -43,12 +43,12 @@ def comfy() -> Any:
     return comfy
 
 
-@pytest.fixture
-def make_model(comfy: Any) -> Callable[..., Any]:
+@pytest.fixture(scope="session")
+def build_model(comfy: Any) -> Callable[..., Any]:
     """Makes a `ModelPatcher` over a seeded UNet of the config."""
     import torch
 
-    def make(dtype: Any = torch.float32, config: dict[str, Any] = UNET) -> Any:
+    def build(dtype: Any = torch.float32, config: dict[str, Any] = UNET) -> Any:
         model_config = comfy.model_detection.model_config_from_unet_config(dict(config))
         model_config.set_inference_dtype(dtype, None)
         model = model_config.get_model({}, "", device=torch.device("cpu"))
@@ -56,15 +56,15 @@ def make_model(comfy: Any) -> Callable[..., Any]:
         cpu = torch.device("cpu")
         return comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
 
-    return make
+    return build
 
 
-@pytest.fixture
-def make_clip(comfy: Any) -> Callable[..., Any]:
+@pytest.fixture(scope="session")
+def build_clip(comfy: Any) -> Callable[..., Any]:
     """Makes a `CLIP` over a seeded CLIP-L of two layers."""
     import torch
 
-    def make(dtype: Any = torch.float32) -> Any:
+    def build(dtype: Any = torch.float32) -> Any:
         small = {
             "num_hidden_layers": 2,
             "hidden_size": 64,
@@ -78,7 +78,19 @@ def make_clip(comfy: Any) -> Callable[..., Any]:
         _fill(clip.cond_stage_model, dtype)
         return clip
 
-    return make
+    return build
+
+
+@pytest.fixture
+def make_model(build_model: Callable[..., Any]) -> Callable[..., Any]:
+    """A new UNet at each call."""
+    return build_model
+
+
+@pytest.fixture
+def make_clip(build_clip: Callable[..., Any]) -> Callable[..., Any]:
+    """A new text encoder at each call."""
+    return build_clip
 
 
 def _fill(module: Any, dtype: Any) -> None:
@@ -93,14 +105,17 @@ def _fill(module: Any, dtype: Any) -> None:
 
 @pytest.fixture
 def lora_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comfy: Any) -> Path:
-    """The host's only LoRA folder."""
+    """The host's only LoRA folder, beside a user folder of this test's own."""
     import folder_paths
 
+    loras = tmp_path / "loras"
+    loras.mkdir()
+    monkeypatch.setattr(folder_paths, "user_directory", str(tmp_path / "user"))
     monkeypatch.setitem(
-        folder_paths.folder_names_and_paths, "loras", ([str(tmp_path)], folder_paths.supported_pt_extensions)
+        folder_paths.folder_names_and_paths, "loras", ([str(loras)], folder_paths.supported_pt_extensions)
     )
     folder_paths.filename_list_cache.pop("loras", None)
-    yield tmp_path
+    yield loras
     folder_paths.filename_list_cache.pop("loras", None)
 
 
@@ -111,3 +126,14 @@ def patched(patcher: Any) -> dict[str, Any]:
         return {key: value.detach().clone() for key, value in patcher.model.state_dict().items()}
     finally:
         patcher.unpatch_model()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Prints how many cases of the fidelity table the pack and the host's own loader get right."""
+    from .test_fidelity import TALLY
+
+    tally = config.stash.get(TALLY, None)
+    if tally is not None:
+        terminalreporter.section("fidelity: right cases")
+        for line in tally.lines():
+            terminalreporter.write_line(line)

@@ -1,0 +1,70 @@
+"""DoRA around any family: V = W + Δ keeps its direction, and a learned length per channel replaces its own.
+
+https://arxiv.org/abs/2402.09353. f(W) = scale · V / ‖V‖, the norm over all dimensions but the scale's own: `dora_scale`
+(1, in, 1…) per input channel, (out, 1, 1…) per output channel (LyCORIS, OneTrainer); `lora_magnitude_vector` (PEFT)
+always per output channel. LyCORIS adds its type's epsilon to the norm, which is below fp32's resolution of W.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .base import Shape, Strategy, StrategyError, Wrapper
+from .module import ModuleTensors
+from .products import along, widest
+
+_ENDINGS = {
+    "dora_scale": "dora_scale",
+    "lora_magnitude_vector": r"lora_magnitude_vector(\.(?!weight$)[^.]+)?(\.weight)?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dora(Strategy):
+    """A change whose result is brought to given lengths."""
+
+    inner: Strategy
+    length: Tensor
+    """One number per channel."""
+    axis: int
+    """0: output channels, 1: input channels."""
+
+    @property
+    def family(self) -> str:  # type: ignore[override]
+        return f"{self.inner.family} (DoRA)"
+
+    @property
+    def rank(self) -> int | None:
+        return self.inner.rank
+
+    def fit(self, shape: Shape) -> Shape:
+        shape = self.inner.fit(shape)
+        if self.axis >= len(shape) or shape[self.axis] != self.length.numel():
+            raise StrategyError(f"{self.length.numel()} DoRA lengths do not fit a weight of shape {shape}")
+        return shape
+
+    def delta(self, weight: Tensor) -> Tensor:
+        change = self.inner.delta(weight)
+        others = [i for i in range(weight.ndim) if i != self.axis]
+        wide = widest(weight.device)
+        norm = torch.linalg.vector_norm(weight + change, dim=others, keepdim=True, dtype=wide)
+        length = along(self.length.to(weight.device, wide), self.axis, weight.ndim)
+        gain = length / norm.clamp_min(torch.finfo(torch.float32).tiny)
+        # g·(W + Δ) − W as g·Δ + (g − 1)·W
+        return change.mul_(gain.to(weight.dtype)).add_(weight * (gain - 1).to(weight.dtype))
+
+
+def _wrap(strategy: Strategy, module: ModuleTensors) -> Strategy:
+    """Puts DoRA around a weight's change where the module has lengths for it."""
+    length = module.take_one("dora_scale")
+    if length is not None:
+        on_input = length.ndim >= 2 and length.shape[0] == 1 and length.shape[1] != 1
+        return Dora(strategy, length, 1 if on_input else 0)
+    length = module.take_one("lora_magnitude_vector")
+    return strategy if length is None else Dora(strategy, length, 0)
+
+
+WRAPPER = Wrapper(_ENDINGS, _wrap, Dora)

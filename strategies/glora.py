@@ -1,0 +1,96 @@
+"""GLoRA: W' = W + s·(B + W·A), A and B of low rank.
+
+https://arxiv.org/abs/2306.07967. Two layouts under the same keys:
+
+* LyCORIS since 2.3: Δ = s·(b1·b2 + W·a1·a2), a1 (in, r), a2 (r, in), b1 (out, r), b2 (r, in[, kernel…]);
+* before: Δ = s²·(b2·b1 + W·a2·a1), a1 (r, in), a2 (in, r), b1 (r, in), b2 (out, r). Its forward pass scales twice.
+
+a1's shape against the weight's tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from .base import Claim, Family, Shape, Strategy, StrategyError
+from .module import ModuleTensors
+
+_NAMES = ("a1", "a2", "b1", "b2")
+
+
+@dataclass(frozen=True, slots=True)
+class Glora(Strategy):
+    """Two pairs of factors."""
+
+    family: ClassVar[str] = "glora"
+
+    a1: Tensor
+    a2: Tensor
+    b1: Tensor
+    b2: Tensor
+    scale: float
+    """alpha/rank"""
+
+    @property
+    def rank(self) -> int:
+        return _rank(self.a1, self.a2, self.b1, self.b2)
+
+    def fit(self, shape: Shape) -> Shape:
+        if self._is_old(shape) is None:
+            shapes = ", ".join(f"{n} {tuple(getattr(self, n).shape)}" for n in _NAMES)
+            raise StrategyError(f"{shapes} do not make a weight of shape {shape}")
+        return shape
+
+    def _is_old(self, shape: Shape) -> bool | None:
+        """Which layout the factors have for a weight of this shape, `None` for neither."""
+        if len(shape) < 2:
+            return None
+        out, inner = shape[:2]
+        kernel = torch.Size(shape[2:]).numel()
+        a1, a2, b1, b2 = ((t.shape[0], t[0].numel()) for t in (self.a1, self.a2, self.b1, self.b2))
+        r = a1[1]
+        if (a1, a2, b1, b2) == ((inner, r), (r, inner), (out, r), (r, inner * kernel)):
+            return False
+        r = a1[0]
+        # The old trainer took linear layers and 1×1 convolutions only.
+        if kernel == 1 and (a1, a2, b1, b2) == ((r, inner), (inner, r), (r, inner), (out, r)):
+            return True
+        return None
+
+    def delta(self, weight: Tensor) -> Tensor:
+        a1, a2, b1, b2 = (t.to(weight.device, weight.dtype).flatten(1) for t in (self.a1, self.a2, self.b1, self.b2))
+        scale = self.scale
+        if self._is_old(tuple(weight.shape)):
+            a1, a2, b1, b2, scale = a2, a1, b2, b1, scale * scale
+        change = torch.mm(b1, b2).reshape(weight.shape)
+        change += torch.einsum("oi...,ir,rj->oj...", weight, a1, a2)
+        return change.mul_(scale)
+
+
+def _rank(a1: Tensor, a2: Tensor, b1: Tensor, b2: Tensor) -> int:
+    """The rank, without the weight: the size that all four factors share in the places of either layout."""
+    today = a1.shape[1] == a2.shape[0] == b1.shape[1] == b2.shape[0]
+    old = a1.shape[0] == a2.shape[1] == b1.shape[0] == b2.shape[1]
+    if today and old:
+        # A square layer: what they share otherwise is the layer's size.
+        return min(a1.shape[0], a1.shape[1])
+    return a1.shape[1] if today else a1.shape[0]
+
+
+def _read(module: ModuleTensors) -> Iterable[Claim]:
+    factors = module.take(*_NAMES)
+    if factors is None:
+        return
+    if any(factor.ndim < 2 for factor in factors):
+        raise StrategyError("its factors are no matrices")
+    a1, a2, b1, b2 = factors
+    strategy = Glora(a1, a2, b1, b2, module.scale(_rank(a1, a2, b1, b2)))
+    yield Claim("weight", strategy, tuple(f"{name}.weight" for name in _NAMES))
+
+
+FAMILY = Family("glora", {name: rf"{name}\.weight" for name in _NAMES}, _read, (Glora,))

@@ -1,0 +1,48 @@
+"""`reshape_weight`: the shape to which a weight grows by zeros before its change is added.
+
+Written where a model gets more input channels, as by Black Forest Labs' control LoRAs through the host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .base import Shape, Strategy, StrategyError, Wrapper
+from .module import ModuleTensors
+
+_ENDINGS = {"reshape_weight": "reshape_weight"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reshaped(Strategy):
+    """A change of a weight that has grown."""
+
+    inner: Strategy
+    shape: Shape
+
+    @property
+    def family(self) -> str:  # type: ignore[override]
+        return self.inner.family
+
+    @property
+    def rank(self) -> int | None:
+        return self.inner.rank
+
+    def fit(self, shape: Shape) -> Shape:
+        if len(self.shape) != len(shape) or any(new < old for new, old in zip(self.shape, shape, strict=True)):
+            raise StrategyError(f"a weight of shape {shape} cannot grow to {self.shape}")
+        return self.inner.fit(self.shape)
+
+    def delta(self, weight: Tensor) -> Tensor:
+        return self.inner.delta(weight)
+
+
+def _wrap(strategy: Strategy, module: ModuleTensors) -> Strategy:
+    """Lets the weight grow where the module says so."""
+    shape = module.take_one("reshape_weight")
+    return strategy if shape is None else Reshaped(strategy, tuple(int(n) for n in shape.flatten().tolist()))
+
+
+WRAPPER = Wrapper(_ENDINGS, _wrap, Reshaped)

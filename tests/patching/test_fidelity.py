@@ -1,0 +1,44 @@
+"""Every family on the real host against LyCORIS, PEFT and the old trainers' formulas; the host's loader beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .fidelity.case import Case
+from .fidelity.measure import FULL_SIZE, REALISTIC, Bench, Tally, all_cases, measure
+
+CASES = all_cases()
+TALLY = pytest.StashKey[Tally]()
+
+
+@pytest.fixture(scope="module")
+def benches(comfy: Any, build_model: Callable[..., Any], build_clip: Callable[..., Any]) -> dict[str, Bench]:
+    """dtype → the small UNet and text encoder."""
+    import torch
+
+    dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    return {name: Bench(comfy, build_model(dtype), build_clip(dtype)) for name, dtype in dtypes.items()}
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_full_size(
+    benches: dict[str, Bench], lora_folder: Path, case: Case, request: pytest.FixtureRequest
+) -> None:
+    """fp32, differences as large as the weights."""
+    deviations = measure(benches["float32"], case, lora_folder, FULL_SIZE, host=True)
+    tally = request.config.stash.setdefault(TALLY, Tally())
+    for deviation in deviations:
+        tally.add(case, deviation.right, deviation.host <= deviation.bound)
+    assert deviations and not [str(d) for d in deviations if not d.right]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_realistic_size(benches: dict[str, Bench], lora_folder: Path, case: Case, dtype: str) -> None:
+    """Differences of a fiftieth of the weights: not more than twice the error of the correctly rounded result."""
+    deviations = measure(benches[dtype], case, lora_folder, REALISTIC)
+    assert deviations and not [str(d) for d in deviations if not d.right]
