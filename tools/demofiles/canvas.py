@@ -5,7 +5,7 @@ A picture is a float array ``(768, 512, 3)``, a mask ``(768, 512)``, both from 0
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 Picture = NDArray[np.float64]
 Mask = NDArray[np.float64]
 Colour = tuple[int, int, int]
-Points = list[tuple[float, float]]
+Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 512, 768
 # Shapes are drawn this much larger and scaled down, for smooth edges.
@@ -68,8 +68,8 @@ def below(line: NDArray[np.float64], softness: float = 1.0) -> Mask:
     return np.clip((rows - line[None, :]) / softness + 0.5, 0, 1)
 
 
-def polygon(*outlines: Points) -> Mask:
-    return _drawn(lambda draw: [draw.polygon(_large(points), fill=255) for points in outlines])
+def polygon(outline: Points) -> Mask:
+    return _drawn(lambda draw: draw.polygon(_large(outline), fill=255))
 
 
 def disc(x: float, y: float, radius: float, squash: float = 1.0) -> Mask:
@@ -109,7 +109,8 @@ def darken(picture: Picture, mask: Mask, strength: float) -> Picture:
 def vignette() -> Mask:
     """0 in the middle, 1 in the corners."""
     y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
-    return np.clip((x**2 + y**2) / 2, 0, 1) ** 1.5
+    distance: Mask = np.clip((x**2 + y**2) / 2, 0, 1)
+    return distance**1.5
 
 
 def image(picture: Picture) -> Image.Image:
@@ -122,5 +123,5 @@ def _drawn(draw_on: Callable[[ImageDraw.ImageDraw], object]) -> Mask:
     return np.asarray(sheet.resize((WIDTH, HEIGHT), Image.Resampling.BOX)) / 255.0
 
 
-def _large(points: Points) -> Points:
+def _large(points: Points) -> list[tuple[float, float]]:
     return [(x * OVERSAMPLING, y * OVERSAMPLING) for x, y in points]

@@ -100,10 +100,14 @@ def _module(lora: DemoLora, name: str, shape: tuple[int, ...]) -> dict[str, torc
 
 
 def _with_metadata(lora: DemoLora, tensors: dict[str, torch.Tensor]) -> bytes:
-    plain = save(tensors)
-    header = int.from_bytes(plain[:8], "little")
-    metadata = {**_metadata(lora), "sshs_model_hash": hashlib.sha256(plain[8 + header :]).hexdigest()}
-    return save(tensors, metadata)
+    """The file's bytes, the same on every run: the library alone would put the metadata in a random order."""
+    plain: bytes = save(tensors)
+    size = int.from_bytes(plain[:8], "little")
+    payload = plain[8 + size :]
+    metadata = {**_metadata(lora), "sshs_model_hash": hashlib.sha256(payload).hexdigest()}
+    header = json.dumps({"__metadata__": metadata, **json.loads(plain[8 : 8 + size])}).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + payload
 
 
 def _metadata(lora: DemoLora) -> dict[str, str]:

@@ -195,8 +195,9 @@ def _lighthouse(rng: np.random.Generator) -> Picture:
 def _garden(rng: np.random.Generator) -> Picture:
     """Tomatoes and a straw hat in greenhouse light."""
     picture = gradient((0, (226, 240, 206)), (0.6, (150, 196, 130)), (1, (70, 112, 66)))
-    for x in range(-40, WIDTH + 80, 92):
-        picture = shine(picture, blurred(stroke([(x, 0), (x * 0.7 + 78, 420)], 7), 2), (255, 255, 245), 0.55)
+    for foot in range(-40, WIDTH + 80, 92):
+        bar = stroke([(foot, 0), (foot * 0.7 + 78, 420)], 7)
+        picture = shine(picture, blurred(bar, 2), (255, 255, 245), 0.55)
     picture = shine(picture, blurred(disc(400, 90, 110), 60), (255, 250, 210), 0.8)
     leaves = [
         (rng.uniform(-20, 530), rng.uniform(200, 790), rng.uniform(26, 52), rng.uniform(0, 6.3)) for _ in range(130)
@@ -219,8 +220,8 @@ def _garden(rng: np.random.Generator) -> Picture:
         )
         for spoke in range(5):
             angle = spoke * 1.257 + x
-            point: Points = [(x - 4, y - radius * 0.8), (x + 4, y - radius * 0.8)]
-            point.append((x + 22 * math.cos(angle), y - radius * 0.8 + 12 * math.sin(angle)))
+            tip = (x + 22 * math.cos(angle), y - radius * 0.8 + 12 * math.sin(angle))
+            point = [(x - 4, y - radius * 0.8), (x + 4, y - radius * 0.8), tip]
             picture = paint(picture, polygon(point), (52, 104, 44))
     picture = darken(picture, blurred(disc(290, 672, 150, 0.3), 16), 0.45)
     picture = paint(picture, disc(284, 650, 150, 0.3), (226, 188, 112))

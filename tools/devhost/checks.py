@@ -36,7 +36,7 @@ def run_lint(host: Host) -> int:
     steps: list[tuple[str, list[str | Path], Path]] = [
         ("ruff check", [host.python, "-m", "ruff", "check", "."], REPOSITORY),
         ("types of the pack", [*mypy, *rooms], view),
-        ("types of the tools", [*mypy, "-p", "devhost", "-m", "dev"], TOOLS),
+        ("types of the tools", [*mypy, "-p", "devhost", "-p", "demofiles", "-m", "dev"], TOOLS),
     ]
     statuses = []
     for title, command, folder in steps:
