@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..library.hasher import Hasher
 from ..library.library import Library
@@ -29,7 +28,6 @@ class Deck:
     def over(cls, library: Library, picture_folder: PicturePlace = lambda kind: None,
              busy: Callable[[], bool] = lambda: False) -> Deck:  # fmt: skip
         """`busy`: whether a prompt is executing."""
-        folder: Path = library.store.folder
         hasher = Hasher(library, busy)
         library.after_scan.append(hasher.after_scan)
-        return cls(library, Search(library), hasher, Thumbnails(folder / "thumbnails"), picture_folder)
+        return cls(library, Search(library), hasher, Thumbnails(library.store.folder / "thumbnails"), picture_folder)

@@ -29,7 +29,7 @@ def route_table(deck: Deck) -> list[web.RouteDef]:
 
 
 def register_library(server: Any) -> None:
-    """`server`: the host's `PromptServer`. Scans nothing yet: that begins when it serves."""
+    """`server`: the host's `PromptServer`. Opens no index and scans nothing: that begins when it serves."""
     library = current()
     deck = Deck.over(library, host_paths().get_directory_by_type, lambda: bool(server.prompt_queue.currently_running))
     library.listen(lambda event, data: _tell(server, library, event, data))

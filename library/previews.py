@@ -117,7 +117,8 @@ def _size_by_pillow(kind: str, path: Path) -> tuple[int, int] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
-                return picture.size
+                width, height = picture.size
+                return int(width), int(height)
     except Image.DecompressionBombError:
         return MAX_SIDE + 1, MAX_SIDE + 1
     except (OSError, ValueError, SyntaxError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import tempfile
 import threading
 from pathlib import Path
 
@@ -13,8 +11,6 @@ from .hashing import Hashes
 from .library import Library
 from .roots import LORAS, host_paths, host_roots, index_folder
 from .sums import verified_hash
-
-logger = logging.getLogger("lora_deck")
 
 _lock = threading.Lock()
 _open: tuple[Path, Library] | None = None
@@ -26,7 +22,7 @@ def current() -> Library:
     folder = index_folder()
     with _lock:
         if _open is None or _open[0] != folder:
-            _open = (folder, _opened(folder))
+            _open = (folder, Library(folder, host_roots))
         return _open[1]
 
 
@@ -55,11 +51,3 @@ def hashes(file: LoraFile) -> Hashes | None:
     """
     return verified_hash(current().store, file.id)
 
-
-def _opened(folder: Path) -> Library:
-    try:
-        return Library(folder, host_roots)
-    except OSError as error:
-        # A user folder that cannot be written to must not keep anybody from using LoRAs.
-        logger.warning("No index can be kept in %s (%s); it is made anew at every start.", folder, error)
-        return Library(Path(tempfile.mkdtemp(prefix="lora-deck-")), host_roots)

@@ -26,7 +26,7 @@ from .schema import AWAY, MISSING, PRESENT, Store
 from .text import fold, natural, storable
 from .walk import Listing, walk
 
-READ_BATCH = 500
+READ_BATCH = 250
 SEARCH_LENGTH = 4_000
 """Characters of one file that the search looks through."""
 
@@ -118,6 +118,7 @@ def read_pending(store: Store, found: Found, progress: Progress = lambda done, t
                 return False
             beside = folder.beside(item.entry.name)
             batch.append(_rows(item, beside, read_card(path, item.entry, beside)))
+            time.sleep(0)  # lets the host's event loop in, which else waits for the interpreter to switch threads
         finished.append(listing)
         if len(batch) >= READ_BATCH or len(finished) >= 500:
             done += len(batch)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -97,23 +98,52 @@ class Store:
     """Connections to the index, one for each thread that asks."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder`: where the two files lie; made if it is not there. On a local disk: WAL needs shared memory."""
+        """`folder`: where the two files lie; made if it is not there. On a local disk: WAL needs shared memory.
+
+        Nothing is opened before something is asked, so that the host's start does not wait for it.
+        """
         self.folder = folder
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        folder.mkdir(parents=True, exist_ok=True)
-        self.trigram = True
-        try:
-            self._prepare()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                raise
-            self._set_aside(error)
-            self._prepare()
+        self._opening = threading.RLock()
+        self._ready = False
+        self._trigram = True
+
+    @property
+    def trigram(self) -> bool:
+        """Whether `search` is an FTS table; else it is a plain one."""
+        self._open()
+        return self._trigram
+
+    def _open(self) -> None:
+        if self._ready:
+            return
+        with self._opening:
+            if self._ready:
+                return
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._prepare()
+            except (OSError, sqlite3.OperationalError) as error:
+                if "locked" in str(error):
+                    raise
+                # A user folder that cannot be written to must not keep anybody from using LoRAs.
+                logger.warning("No index can be kept in %s (%s); it is made anew at every start.", self.folder, error)
+                self._forget_connections()
+                self.folder = Path(tempfile.mkdtemp(prefix="lora-deck-"))
+                self._prepare()
+            except sqlite3.DatabaseError as error:
+                self._set_aside(error)
+                self._prepare()
+            self._ready = True
 
     def connection(self) -> sqlite3.Connection:
         """This thread's connection; every statement outside `writing` commits by itself."""
+        self._open()
+        return self._mine()
+
+    def _mine(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._connect()
@@ -123,7 +153,13 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction that holds the write lock from its start, against every other thread and process."""
-        connection = self.connection()
+        self._open()
+        with self._transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._mine()
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
@@ -142,10 +178,14 @@ class Store:
 
     def close(self) -> None:
         """Closes all connections; the store cannot be used afterwards."""
+        self._forget_connections()
+
+    def _forget_connections(self) -> None:
         with self._lock:
             for connection in self._all:
                 connection.close()
             self._all.clear()
+        self._local = threading.local()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -161,34 +201,40 @@ class Store:
         return connection
 
     def _prepare(self) -> None:
-        connection = self.connection()
-        for schema in ("main", "personal"):
-            _wal(connection, schema)
-        found = connection.execute("PRAGMA main.user_version").fetchone()[0]
-        with self.writing():
-            if found not in (0, VERSION):
-                _drop_all(connection)
-            for statement in _statements(TABLES + PERSONAL):
-                connection.execute(statement)
-            try:
-                connection.execute(SEARCH)
-            except sqlite3.OperationalError:  # an SQLite before 3.34, or one without FTS5
-                connection.execute(SEARCH_PLAIN)
-            connection.execute("INSERT OR IGNORE INTO meta VALUES ('revision', 0)")
-            connection.execute(f"PRAGMA main.user_version = {VERSION}")
-        sql = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'search'").fetchone()[0]
-        self.trigram = "fts5" in sql
+        connection = self._mine()
+        if not _is_ready(connection):
+            for schema in ("main", "personal"):
+                _wal(connection, schema)
+            with self._transaction():
+                found = connection.execute("PRAGMA main.user_version").fetchone()[0]
+                if found not in (0, VERSION):
+                    _drop_all(connection)
+                for statement in _statements(TABLES + PERSONAL):
+                    connection.execute(statement)
+                try:
+                    connection.execute(SEARCH)
+                except sqlite3.OperationalError:  # an SQLite before 3.34, or one without FTS5
+                    connection.execute(SEARCH_PLAIN)
+                connection.execute("INSERT OR IGNORE INTO meta VALUES ('revision', 0)")
+                connection.execute(f"PRAGMA main.user_version = {VERSION}")
+        sql = connection.execute("SELECT sql FROM main.sqlite_master WHERE name = 'search'").fetchone()[0]
+        self._trigram = "fts5" in sql
 
     def _set_aside(self, error: sqlite3.DatabaseError) -> None:
         """Renames a damaged index, which can be rebuilt; the other file is left where it is."""
-        self.close()
-        self._local = threading.local()
+        self._forget_connections()
         damaged = self.folder / "index.sqlite3"
         aside = damaged.with_suffix(f".damaged-{time.time_ns()}")
         logger.warning("The index %s is damaged (%s); it is rebuilt, the old kept as %s.", damaged, error, aside.name)
         damaged.replace(aside)
         for ending in ("-wal", "-shm"):
             damaged.with_name(damaged.name + ending).unlink(missing_ok=True)
+
+
+def _is_ready(connection: sqlite3.Connection) -> bool:
+    version = connection.execute("PRAGMA main.user_version").fetchone()[0]
+    personal = connection.execute("SELECT count(*) FROM personal.sqlite_master").fetchone()[0]
+    return bool(version == VERSION and personal)
 
 
 def _wal(connection: sqlite3.Connection, schema: str) -> None:

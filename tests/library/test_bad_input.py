@@ -50,8 +50,8 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object]]] = {
     "end before begin": ("offsets", lambda p: write_raw(p, raw({"a": entry(4, 1)}), b"xxxx")),
     "offsets with fractions": ("offsets", lambda p: write_raw(p, raw({"a": entry(0, 1.5)}), b"xx")),
     "data cut short": ("truncated", lambda p: write_raw(p, raw({"a": entry(0, 100, (100,))}), b"x" * 99)),
-    "duplicate tensor": ("duplicate_keys", lambda p: shutil.copy(SAMPLES / "bad-duplicate_keys_in_header.safetensors", p)),
-    "sample with a header too long": ("truncated", lambda p: shutil.copy(SAMPLES / "bad-header_size_too_big.safetensors", p)),
+    "twice": ("duplicate_keys", lambda p: shutil.copy(SAMPLES / "bad-duplicate_keys_in_header.safetensors", p)),
+    "header too long": ("truncated", lambda p: shutil.copy(SAMPLES / "bad-header_size_too_big.safetensors", p)),
     "nothing in it": ("no_tensors", lambda p: write_raw(p, b"{}")),
     "a model": ("not_a_lora", lambda p: write_lora(p, shapes={"encoder.conv_in.weight": (4, 4)})),
     "a link to itself": ("unreachable", lambda p: p.symlink_to(p)),
@@ -142,7 +142,8 @@ def test_long_and_odd_names(make_library: MakeLibrary, loras: Path) -> None:
     write_lora(loras / "ink.safetensors", {"ss_output_name": long})
     (loras / "ink.json").write_text(json.dumps({"tags": [long], "alias": long, "description": long}))
     write_lora(loras / ("n" * 240 + ".safetensors"), fill=b"\x02")
-    Path(os.fsdecode(os.fsencode(loras) + b"/\xff\xfe.safetensors")).write_bytes((loras / "ink.safetensors").read_bytes())
+    whole = (loras / "ink.safetensors").read_bytes()
+    Path(os.fsdecode(os.fsencode(loras) + b"/\xff\xfe.safetensors")).write_bytes(whole)
     deep = os.open(loras, os.O_RDONLY)
     for _ in range(30):  # longer than any path may be
         os.mkdir("d" * 200, dir_fd=deep)

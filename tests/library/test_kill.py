@@ -58,10 +58,10 @@ def test_a_killed_edit_leaves_a_whole_file(tmp_path: Path) -> None:
     choose = random.Random(13)
     number, killed_while_writing = 0, 0
     for _ in range(TIMES):
+        arguments = [str(Path(__file__).parents[2]), str(tmp_path / "index"), str(number), str(SIZE)]
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(Path(__file__).parents[2]), str(tmp_path / "index"), str(number), str(SIZE)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, "-c", CHILD, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert child.stdin is not None and child.stdout is not None
         assert child.stdout.readline() == "ready\n"
         child.stdin.write("go\n")
@@ -79,7 +79,8 @@ def test_a_killed_edit_leaves_a_whole_file(tmp_path: Path) -> None:
         # What was confirmed is there, or the edit after it, which was under way.
         assert found in (confirmed, confirmed + 1)
         assert content == {**first, "notes": f"{found} " + "x" * SIZE}
-        assert json.loads((loras / "ink.json.bak").read_text()) == first if (loras / "ink.json.bak").exists() else found == 0
+        backup = loras / "ink.json.bak"
+        assert json.loads(backup.read_text()) == first if backup.exists() else found == 0
         number = found
     assert number > 0 and killed_while_writing > 0, "no kill hit an edit; the test says nothing"
     library = Library(tmp_path / "index", lambda: roots)

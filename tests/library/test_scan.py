@@ -178,7 +178,12 @@ def test_the_watching_thread_finds_changes_and_never_runs_on_the_callers(tmp_pat
     library = Library(tmp_path / "index", lambda: roots)
     threads: set[int] = set()
     told: list[dict[str, Any]] = []
-    library.listen(lambda event, data: (threads.add(threading.get_ident()), told.append(data)) and None)
+
+    def listen(_event: str, data: dict[str, Any]) -> None:
+        threads.add(threading.get_ident())
+        told.append(data)
+
+    library.listen(listen)
     library.start()
     try:
         wait_for(lambda: cards(library))
@@ -255,7 +260,8 @@ def test_an_index_of_another_version_is_rebuilt(tmp_path: Path, loras: Path, mak
 def test_the_library_loads_without_host_and_torch() -> None:
     code = CHILD.split("from lora_deck.library import Library")[0] + (
         "import lora_deck.library.search, lora_deck.library.edits, lora_deck.library.hasher\n"
-        "bad = {'torch', 'PIL', 'aiohttp', 'comfy', 'server', 'folder_paths', 'numpy', 'safetensors'} & set(sys.modules)\n"
+        "heavy = {'torch', 'PIL', 'aiohttp', 'comfy', 'server', 'folder_paths', 'numpy', 'safetensors'}\n"
+        "bad = heavy & set(sys.modules)\n"
         "sys.exit(repr(bad) if bad else 0)")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parents[2])], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -63,7 +63,8 @@ def test_helpers_of_other_programs(make_library: MakeLibrary, loras: Path, sampl
 
 
 def test_the_users_sidecar_wins_over_header_over_helpers(make_library: MakeLibrary, loras: Path) -> None:
-    write_lora(loras / "ink.safetensors", {"modelspec.description": "header", "modelspec.trigger_phrase": "header words"})
+    header = {"modelspec.description": "header", "modelspec.trigger_phrase": "header words"}
+    write_lora(loras / "ink.safetensors", header)
     shutil.copy(SAMPLES / f"{EXUSIAI}.metadata.json", loras / "ink.metadata.json")
     (loras / "ink.description.txt").write_text("text file")
     library = make_library(loras)
