@@ -85,7 +85,10 @@ class Refused(Exception):
         super().__init__(message)
 
 
-def handler(route: Route, deck: Deck, pool: ThreadPoolExecutor) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def handler(route: Route, deck: Deck, pool: ThreadPoolExecutor) -> Handler:
     """The coroutine that aiohttp calls."""
 
     async def handle(request: web.Request) -> web.StreamResponse:

@@ -217,7 +217,7 @@ def memory(root: Path, work: Path) -> None:
     given = json.dumps([str(REPOSITORY), str(root), str(work / "index memory")])
     done = subprocess.run([sys.executable, "-c", MEMORY], input=given, capture_output=True, text=True, check=True)
     grown = float(done.stdout)
-    print(f"growth of a process that imports only library, at its peak, cold scan and lists: {grown:.0f} MB (at most 150)")
+    print(f"peak growth of a process that imports only library, cold scan and lists: {grown:.0f} MB (at most 150)")
 
 
 def hashing(work: Path, megabytes: int) -> None:

@@ -8,7 +8,12 @@ import random
 import struct
 from pathlib import Path
 
-WORDS = ["ink", "wash", "grain", "film", "noir", "pastel", "neon", "chrome", "velvet", "amber", "frost", "ember", "moss", "coral", "dusk", "dawn", "paper", "clay", "glass", "copper", "storm", "river", "stone", "cedar", "lotus", "crane", "tiger", "dragon", "phoenix", "koi", "maple", "plum", "iris", "poppy", "aster", "fern", "pearl", "onyx", "jade"]
+WORDS = (
+    "ink", "wash", "grain", "film", "noir", "pastel", "neon", "chrome", "velvet", "amber", "frost",
+    "ember", "moss", "coral", "dusk", "dawn", "paper", "clay", "glass", "copper", "storm", "river",
+    "stone", "cedar", "lotus", "crane", "tiger", "dragon", "phoenix", "koi", "maple", "plum", "iris",
+    "poppy", "aster", "fern", "pearl", "onyx", "jade",
+)  # fmt: skip
 CJK = ("墨", "水墨", "浮世绘", "线条", "厚涂")
 VERSION = 2
 ARCHITECTURES = ("SD1", "SDXL", "Flux")

@@ -3,6 +3,6 @@
 from .files import Fingerprint, LoraFile
 from .hashing import Hashes
 from .library import Library
-from .resolve import current, hashes, names, resolve
+from .resolve import current, hashes, names, record_use, resolve
 
-__all__ = ["Fingerprint", "Hashes", "Library", "LoraFile", "current", "hashes", "names", "resolve"]
+__all__ = ["Fingerprint", "Hashes", "Library", "LoraFile", "current", "hashes", "names", "record_use", "resolve"]

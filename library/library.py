@@ -45,6 +45,7 @@ class Library:
         self._folders: dict[str, int] = {}
         self._listed_at_ns = 0
         self._walked_at = -math.inf
+        self._looked_at = -math.inf
         self._walk_took = 0.0
         self._poll_after = 0.0
         self._poll_took = 0.0
@@ -110,8 +111,11 @@ class Library:
         due = max(WALK_SECONDS, POLL_SHARE * self._walk_took)
         if self._listened is None or time.monotonic() - self._walked_at > due or self._folders_changed():
             self.list()
+        if self._walked_at == self._looked_at and not self._todo:
+            return
+        self._looked_at = self._walked_at
         self.read()
-        self._read_models()
+        models.read_all(self.store, self._roots().models, self._stop.is_set)
         for task in self.after_scan:
             task()
 
@@ -185,7 +189,7 @@ class Library:
                 if now != mtime_ns or _racy(now, self._listed_at_ns):
                     return True
             # A folder that could not be reached may be back.
-            return any(os.path.isdir(path) for path in self._unreachable)
+            return any(map(_has_entries, self._unreachable))
         finally:
             self._poll_took = time.monotonic() - started
             self._poll_after = time.monotonic() + POLL_SHARE * self._poll_took
@@ -198,10 +202,15 @@ class Library:
         self.tell("changed", {"revision": self.store.revision(), "added": found.added, "removed": found.removed,
                               "changed": found.changed})  # fmt: skip
 
-    def _read_models(self) -> None:
-        models.read_all(self.store, self._roots().models, self._stop.is_set)
-
 
 def _racy(mtime_ns: int, listed_at_ns: int) -> bool:
     span = RACY_NS if mtime_ns % 1_000_000_000 else RACY_COARSE_NS
     return 0 <= listed_at_ns - mtime_ns < span
+
+
+def _has_entries(folder: str) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False

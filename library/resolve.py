@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
+from . import personal
 from .files import LoraFile
 from .find import find
 from .hashing import Hashes
@@ -51,3 +53,7 @@ def hashes(file: LoraFile) -> Hashes | None:
     """
     return verified_hash(current().store, file.id)
 
+
+def record_use(files: Iterable[LoraFile]) -> None:
+    """Counts one use of each file, for the orders "most used" and "recently used". Blocks briefly."""
+    personal.record_use(current().store, [file.id for file in files if file.id])

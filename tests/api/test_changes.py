@@ -228,7 +228,8 @@ def test_preview_from_the_hosts_pictures_stays_inside(deck: Served, tmp_path: Pa
     (tmp_path / "output" / "link.png").symlink_to(tmp_path / "secret.png")
     path = f"/lora-deck/loras/{deck.id_of('bare')}/preview"
     for image in ({"filename": "../secret.png"}, {"filename": "secret.png", "subfolder": ".."},
-                  {"filename": "link.png"}, {"filename": str(tmp_path / "secret.png")}, {"filename": "a.png", "type": "models"},
+                  {"filename": "link.png"}, {"filename": str(tmp_path / "secret.png")},
+                  {"filename": "a.png", "type": "models"},
                   {"filename": "no.png"}, {}, {"filename": "a\x00.png"}):  # fmt: skip
         assert deck.post(path, {"image": image}).status in (400, 404), image
     assert not list(deck.loras.glob("bare.p*"))
