@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import comfy.lora
+import comfy.model_base
 import comfy.utils
 import torch
 
 from ..stack.architectures import detect
 from ..stack.blocks import BlockLayout, layout_of
 from .adapter import Offset, Rearrange
+from .names import FlatNames, flat, flat_text, flat_text_key
 
 Side = Literal["te", "unet"]
 
@@ -38,14 +40,22 @@ class KeyMap:
         build = comfy.lora.model_lora_keys_unet if side == "unet" else comfy.lora.model_lora_keys_clip
         self._side: Side = side
         shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-        self._names: dict[str, Any] = {**(_clip_layers(shapes) if side == "te" else {}), **build(model, {})}
         self._keys = frozenset(shapes)
+        self._names: dict[str, Any] = {**_diffusers_hunyuan(model, self._keys), **build(model, {})}
         self.architecture = detect(shapes)
         self.layout = layout_of(shapes)
 
     def find(self, module: str, parameter: str) -> Target | None:
         """The weight (or bias) that `module` of a file changes, `None` where this model has none."""
-        found = next((f for f in map(self._names.get, _spellings(module)) if f is not None), None)
+        return self._target(self._names.get(module) or self._by_rule(module), parameter)
+
+    def find_rows(self, module: str, parameter: str) -> tuple[Target, ...]:
+        """The weights (or biases) that are together the rows of a fused projection of the file, in order."""
+        found = self._flat.find_rows(flat(module)) if self._side == "unet" else None
+        targets = [self._target(target, parameter) for target in found or ()]
+        return tuple(t for t in targets if t is not None) if None not in targets else ()
+
+    def _target(self, found: Any, parameter: str) -> Target | None:
         if found is None:
             return None
         key, *rest = found if isinstance(found, tuple) else (found,)
@@ -60,41 +70,43 @@ class KeyMap:
             return None
         return Target(self._side, key, *rest)
 
+    def _by_rule(self, module: str) -> Any | None:
+        if self._side == "unet":
+            return self._flat.find(flat(module))
+        found = flat_text(module)
+        if found is None:
+            return None
+        number, path = found
+        encoders = self._text.get(path, {})
+        if len(encoders) > 1:
+            # CLIP-L and CLIP-G have the same layers: the first is te, te1, the second te2, as kohya numbers them.
+            encoder = "clip_g" if number == "2" else "clip_l"
+            return encoders.get(encoder)
+        return next(iter(encoders.values()), None)
 
-def _spellings(module: str) -> Iterator[str]:
-    """A module's name as the file has it, then as the host's map may have it.
+    @cached_property
+    def _flat(self) -> FlatNames[Any]:
+        return FlatNames((flat(name), target) for name, target in self._names.items())
 
-    `oft_unet_…` and `oft_te…`: sd-scripts' OFT. `base_model.model.…`: PEFT, with the model's own names or diffusers'
-    behind it. `unet.…attn1.to_q`: diffusers without its processors.
-    """
-    yield module
-    if module.startswith(("oft_unet_", "oft_te")):
-        yield "lora_" + module.removeprefix("oft_")
-    bare = module.removeprefix("base_model.model.")
-    if bare != module:
-        yield bare
-        yield f"diffusion_model.{bare}"
-        yield f"text_encoders.{bare}"
-        yield f"text_encoder.{bare}"
-    if "." in bare:
-        flat = bare.removeprefix("unet.").removeprefix("diffusion_model.").replace(".", "_")
-        yield f"lora_unet_{flat}"
-        if bare.startswith("text_model."):
-            yield f"lora_te_{flat}"
+    @cached_property
+    def _text(self) -> dict[str, dict[str, str]]:
+        """Flat path → encoder → key."""
+        paths: dict[str, dict[str, str]] = {}
+        for key in self._keys:
+            if key.endswith(".weight"):
+                encoder, path = flat_text_key(key)
+                paths.setdefault(path, {})[encoder] = key
+        return paths
 
 
-def _clip_layers(keys: Iterable[str]) -> dict[str, str]:
-    """`lora_te_…` and its like for every weight of CLIP-L and CLIP-G: the host's map lacks the normalisation layers."""
-    keys = [key for key in keys if key.endswith(".weight") and key.startswith(("clip_l.", "clip_g.", "clip_h."))]
-    both = len({key.partition(".")[0] for key in keys}) > 1
-    names: dict[str, str] = {}
-    for key in keys:
-        encoder, _, path = key.removesuffix(".weight").partition(".transformer.")
-        flat = path.replace(".", "_")
-        second = both and encoder == "clip_g"
-        for prefix in ("lora_te2",) if second else ("lora_te", "lora_te1"):
-            names[f"{prefix}_{flat}"] = key
-    return names
+def _diffusers_hunyuan(model: torch.nn.Module, keys: frozenset[str]) -> dict[str, Any]:
+    """diffusers' names for Hunyuan Video (FramePack), which the host maps for Flux alone: the same blocks."""
+    if not isinstance(model, comfy.model_base.HunyuanVideo):
+        return {}
+    config = model.model_config.unet_config
+    names = comfy.utils.flux_to_diffusers(config, output_prefix="diffusion_model.")
+    targets = {f"transformer.{k.removesuffix('.weight')}": v for k, v in names.items() if k.endswith(".weight")}
+    return {k: v for k, v in targets.items() if (v if isinstance(v, str) else v[0]) in keys}
 
 
 _maps: weakref.WeakKeyDictionary[torch.nn.Module, KeyMap] = weakref.WeakKeyDictionary()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 
 from ..library import LoraFile
 from ..stack.errors import LoraFileError
-from ..strategies import Strategy, StrategyError, check_values
-from .keymap import Side, Target, key_map, shape_of
+from ..strategies import Rows, Strategy, StrategyError, check_values
+from .keymap import KeyMap, Side, Target, key_map, shape_of
 from .open import OpenFile
 
 
@@ -64,26 +66,41 @@ def _match(side: Side, model: torch.nn.Module, file: LoraFile, opened: OpenFile)
     claimed: dict[tuple[str, object], str] = {}
     for module in opened.modules.modules.values():
         for parameter, strategy in module.parameters.items():
-            target = names.find(module.name, parameter)
-            if target is None:
+            placed = list(_places(names, model, module.name, parameter, strategy))
+            if not placed:
                 if parameter == "bias" and not strategy.optional and names.find(module.name, "weight") is not None:
                     misfits.append((module.name, "its bias: this layer of the model has none"))
                 continue
             try:
-                shape = _fit(strategy, shape_of(model, target))
+                shapes = [_fit(change, shape_of(model, target)) for target, change in placed]
                 check_values(strategy)
             except StrategyError as error:
                 misfits.append((module.name, str(error)))
                 continue
-            other = claimed.setdefault((target.key, target.offset), module.name)
-            if other != module.name:
-                raise LoraFileError(
-                    file.path,
-                    f"its modules {other!r} and {module.name!r} both change {target.key!r}. The file holds the same "
-                    "change twice; ask its author, or remove one of the two sets of keys.",
-                )
-            matches.append(Match(module.name, target, strategy, shape))
+            for (target, change), shape in zip(placed, shapes, strict=True):
+                other = claimed.setdefault((target.key, target.offset), module.name)
+                if other != module.name:
+                    raise LoraFileError(
+                        file.path,
+                        f"its modules {other!r} and {module.name!r} both change {target.key!r}. The file holds the "
+                        "same change twice; ask its author, or remove one of the two sets of keys.",
+                    )
+                matches.append(Match(module.name, target, change, shape))
     return Matching(tuple(matches), tuple(misfits))
+
+
+def _places(
+    names: KeyMap, model: torch.nn.Module, module: str, parameter: str, strategy: Strategy
+) -> Iterator[tuple[Target, Strategy]]:
+    """Where a change goes: one weight, or the several that are its rows here."""
+    target = names.find(module, parameter)
+    if target is not None:
+        yield target, strategy
+        return
+    rows = names.find_rows(module, parameter)
+    heights = [shape_of(model, target)[0] for target in rows]
+    for target, start in zip(rows, accumulate(heights, initial=0), strict=False):
+        yield target, Rows(strategy, start, sum(heights))
 
 
 def _fit(strategy: Strategy, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from .base import (
 )
 from .module import ModuleTensors
 from .registry import FileModules, Module, read, register_strategy
+from .rows import Rows
 from .settings import AdapterSettings, FileSettings
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "FileSettings",
     "Module",
     "ModuleTensors",
+    "Rows",
     "Strategy",
     "StrategyError",
     "check_same_size",

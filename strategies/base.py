@@ -50,6 +50,11 @@ class Strategy(ABC):
         return False
 
     @property
+    def by_rows(self) -> bool:
+        """Whether each row of the change depends on no other row of the weight."""
+        return False
+
+    @property
     def numbers(self) -> tuple[Tensor, ...]:
         """The tensors that must hold finite floating-point numbers."""
         return tuple(_tensors_in(pack(self)))

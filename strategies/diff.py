@@ -26,6 +26,10 @@ class Diff(Strategy):
     family: str  # type: ignore[misc]
     """The family that the difference is part of: `full`, `norm`, `lora`."""
 
+    @property
+    def by_rows(self) -> bool:
+        return True
+
     def fit(self, shape: Shape) -> Shape:
         return fit_whole("its difference", self.diff, shape)
 
@@ -40,6 +44,10 @@ class Assigned(Strategy):
     family: ClassVar[str] = "set"
 
     value: Tensor
+
+    @property
+    def by_rows(self) -> bool:
+        return True
 
     def fit(self, shape: Shape) -> Shape:
         return fit_whole("its value", self.value, shape)

@@ -40,6 +40,10 @@ class Dora(Strategy):
     def rank(self) -> int | None:
         return self.inner.rank
 
+    @property
+    def by_rows(self) -> bool:
+        return self.axis == 0 and self.inner.by_rows
+
     def fit(self, shape: Shape) -> Shape:
         shape = self.inner.fit(shape)
         if self.axis >= len(shape) or shape[self.axis] != self.length.numel():

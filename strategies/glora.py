@@ -37,6 +37,10 @@ class Glora(Strategy):
     """alpha/rank"""
 
     @property
+    def by_rows(self) -> bool:
+        return True
+
+    @property
     def rank(self) -> int:
         return _rank(self.a1, self.a2, self.b1, self.b2)
 

@@ -28,6 +28,10 @@ class Ia3(Strategy):
     """0: output channels, 1: input channels."""
     scale: float
 
+    @property
+    def by_rows(self) -> bool:
+        return True
+
     def fit(self, shape: Shape) -> Shape:
         if len(shape) <= self.axis or self.gain.numel() != shape[self.axis]:
             side = "input" if self.axis else "output"

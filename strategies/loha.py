@@ -38,6 +38,10 @@ class Loha(Strategy):
     scale: float
 
     @property
+    def by_rows(self) -> bool:
+        return True
+
+    @property
     def rank(self) -> int:
         return self.w1_b.shape[0]
 

@@ -43,6 +43,10 @@ class Lokr(Strategy):
     scale: float
 
     @property
+    def by_rows(self) -> bool:
+        return True
+
+    @property
     def rank(self) -> int | None:
         factored = self.w2_b if self.w2_b is not None else self.w1_b
         return None if factored is None else factored.shape[0]

@@ -61,6 +61,10 @@ class Lora(Strategy):
     """alpha/rank; 1 where the file has no alpha, as its trainers mean it."""
 
     @property
+    def by_rows(self) -> bool:
+        return True
+
+    @property
     def rank(self) -> int:
         return self.down.shape[0]
 

@@ -34,6 +34,10 @@ class PeftIa3(Strategy):
     def optional(self) -> bool:
         return self.on_bias
 
+    @property
+    def by_rows(self) -> bool:
+        return True
+
     def fit(self, shape: Shape) -> Shape:
         axes = (0, 1) if self.axis is None else (self.axis,)
         if not any(axis < len(shape) and shape[axis] == self.factor.numel() for axis in axes):

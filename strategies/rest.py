@@ -39,6 +39,10 @@ class WithRest(Strategy):
         return self.inner.rank
 
     @property
+    def by_rows(self) -> bool:
+        return self.inner.by_rows
+
+    @property
     def numbers(self) -> tuple[Tensor, ...]:
         return (*self.inner.numbers, self.values)
 
