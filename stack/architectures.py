@@ -1,7 +1,7 @@
 """Architectures, told apart by key names and shapes alone: of a model's weights and of a LoRA file's modules.
 
-Names are compared with `.` as `_`, wherever they stand in a key, so one pattern serves every spelling and prefix. To add
-an architecture, add one `Architecture` to `ARCHITECTURES`; order says which one wins where two match.
+Names are compared with `.` as `_`, wherever they stand in a key, so one pattern serves every spelling and prefix. To
+add an architecture, add one `Architecture` to `ARCHITECTURES`; order says which one wins where two match.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class KeyFacts:
         return max((int(number) for number in re.findall(pattern, self._text)), default=-1)
 
     def width(self, pattern: str) -> int | None:
-        """Input width of the first module whose name, with `.` as `_`, holds the pattern; `None` where no shape says."""
+        """Input width of the first module whose name, with `.` as `_`, holds the pattern, where a shape says it."""
         wanted = re.compile(pattern)
         for key, shape in self._shapes.items():
             if len(shape) >= 2 and _IN_WIDTH.search(key) and wanted.search(key.replace(".", "_")):

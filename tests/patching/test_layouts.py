@@ -1,4 +1,4 @@
-"""Every module of every shared layout is applied to the model that it was made for, and the host's own loader beside it.
+"""Every module of every shared layout is applied to the model that it was made for; the host's own loader beside it.
 
 `docs/compatibility.md` is written from this table; to write it anew, run these tests with `LORA_DECK_WRITE=1`.
 """
@@ -48,7 +48,7 @@ def measure(comfy: Any, name: str, models: dict[str, Any]) -> Row:
     tensors = layouts.tensors(data)
     converted = comfy.lora_convert.convert_lora(dict(tensors))
     modules = read(converted)
-    assert not modules.unrecognised and not modules.broken, (name, modules.unrecognised[:3], modules.broken[:3])
+    assert not modules.unrecognised and not modules.broken, name
     looks = detect({key: tuple(t.shape) for key, t in tensors.items()})
     opened = OpenFile(name, modules, len(tensors), looks)
     file = LoraFile(name, name, Fingerprint(0, 0))
@@ -85,13 +85,14 @@ def test_the_documented_table_is_what_was_measured(measured: dict[str, Row]) -> 
 
 
 def written(measured: dict[str, Row]) -> str:
-    ours, host = sum(r.applied for r in measured.values()), sum(min(r.host, r.modules) for r in measured.values())
+    ours = sum(r.applied for r in measured.values())
+    host = sum(min(r.host, r.modules) for r in measured.values())
     total = sum(r.modules for r in measured.values())
     lines = [
         "# Files that are tested",
         "",
         "Key names and shapes of LoRA files as their trainers write them, each against ComfyUI's own model (and text",
-        "encoders) at its true size. A module counts where it finds the weight that it was trained on and fits its shape.",
+        "encoders) at its true size. A module counts where it finds the weight that it was trained on, in its shape.",
         "Written by `tests/patching/test_layouts.py`.",
         "",
         f"LoRA Deck applies {ours} of {total} modules, ComfyUI's own loader {host}, and all of a file in "
