@@ -30,18 +30,15 @@ def targets(comfy: Any, model: Any, prefix: str) -> dict[str, tuple[int, ...]]:
     return {
         name: shape_of(model.model, there)
         for name, target in names.items()
-        if name.startswith(prefix) and isinstance(target, tuple)
+        if name.startswith(prefix)
+        and isinstance(target, tuple)
         # The host also maps layers that the last block of SD3 has not.
         and (there := found.find(name, "weight")) is not None
     }
 
 
-@pytest.mark.parametrize(
-    ("name", "config", "prefix"), [("Flux", FLUX, "transformer."), ("SD3", SD3, "transformer.")]
-)
-def test_slices_equal_the_hosts(
-    comfy: Any, lora_folder: Path, name: str, config: dict[str, Any], prefix: str
-) -> None:
+@pytest.mark.parametrize(("name", "config", "prefix"), [("Flux", FLUX, "transformer."), ("SD3", SD3, "transformer.")])
+def test_slices_equal_the_hosts(comfy: Any, lora_folder: Path, name: str, config: dict[str, Any], prefix: str) -> None:
     import torch
 
     model = of_class(comfy, name, config)
