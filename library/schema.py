@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of the tables; an index of another version is rebuilt."""
 
 BUSY_SECONDS = 30
@@ -61,7 +61,8 @@ CREATE TABLE IF NOT EXISTS files (
     UNIQUE (root, name)
 );
 CREATE INDEX IF NOT EXISTS files_base ON files (base);
-CREATE INDEX IF NOT EXISTS files_folder ON files (root, folder);
+CREATE INDEX IF NOT EXISTS files_folder ON files (folder, root);
+CREATE INDEX IF NOT EXISTS files_architecture ON files (architecture, state);
 CREATE INDEX IF NOT EXISTS files_inode ON files (inode);
 CREATE INDEX IF NOT EXISTS files_real ON files (real);
 CREATE INDEX IF NOT EXISTS files_sha256 ON files (sha256) WHERE sha256 IS NOT NULL;

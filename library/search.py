@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from .schema import AWAY, MISSING, PRESENT, Store
 from .text import fold, storable
 
 ORDERS: dict[str, str] = {
-    "name": "sort_name, sort_path, id",
+    "name": "sort_name, id",
     "path": "sort_path, id",
     "added": "added_ns, sort_name, id",
     "modified": "mtime_ns, sort_name, id",
@@ -147,53 +147,56 @@ class Search:
         return made
 
     def _ordered(self, query: Query) -> list[int]:
-        order = ORDERS[query.order]
-        if query.descending:
-            order = ", ".join(f"{column} DESC" for column in order.split(", "))
-        rows = self._store.connection().execute(f"SELECT id FROM files WHERE state <> {MISSING} ORDER BY {order}")
-        return [row[0] for row in rows]
+        return self._list(f"SELECT id FROM files WHERE state <> {MISSING} ORDER BY {_order(query)}")
 
     def _filtered(self, query: Query, ordered: list[int]) -> list[int]:
-        connection = self._store.connection()
         where, values = _conditions(query)
-        found: set[int] | None = None
-        if where:
-            found = {row[0] for row in connection.execute(
-                f"SELECT id FROM files WHERE {' AND '.join(where)}", values)}  # fmt: skip
-        for word in fold(storable(query.text)).split():
-            hits = self._with_word(word)
-            found = hits if found is None else found & hits
+        found = set(self._list(f"SELECT id FROM files WHERE {' AND '.join(where)}", values)) if where else None
+        words = fold(storable(query.text)).split()
+        phrases = [w for w in words if len(w) >= 3 and self._store.trigram and not _HASH.fullmatch(w)]
+        sets = [self._with_word(word) for word in words if word not in phrases]
+        if phrases:
+            sets.append(self._matching(phrases))
         if query.ids is not None:
-            found = set(query.ids) if found is None else found & set(query.ids)
+            sets.append(set(query.ids))
+        for hits in sorted(sets, key=len):
+            found = hits if found is None else found & hits
         if query.missing and found:
             # Removed files are not in the common order.
-            return self._sorted(query, found)
+            return self._list(
+                "SELECT id FROM files WHERE id IN (SELECT value FROM json_each(?))"
+                f" ORDER BY {_order(query)}", [json.dumps(list(found))],
+            )  # fmt: skip
         return ordered if found is None else [i for i in ordered if i in found]
 
-    def _sorted(self, query: Query, ids: set[int]) -> list[int]:
-        order = ORDERS[query.order]
-        if query.descending:
-            order = ", ".join(f"{column} DESC" for column in order.split(", "))
-        rows = self._store.connection().execute(
-            f"SELECT id FROM files WHERE id IN (SELECT value FROM json_each(?)) ORDER BY {order}",
-            (json.dumps(list(ids)),),
-        )
-        return [row[0] for row in rows]
-
     def _with_word(self, word: str) -> set[int]:
-        connection = self._store.connection()
         if len(word) >= 3 and self._store.trigram:
-            phrase = '"' + word.replace('"', '""') + '"'
-            rows = connection.execute("SELECT rowid FROM search WHERE search MATCH ?", (phrase,))
+            hits = self._matching([word])
         else:
-            pattern = re.sub(r"([%_\\])", r"\\\1", word)
-            rows = connection.execute("SELECT rowid FROM search WHERE text LIKE ? ESCAPE '\\'", (f"%{pattern}%",))
-        hits = {row[0] for row in rows.fetchall()}
+            texts = self._remember("texts", self._texts)
+            hits = {file_id for file_id, text in texts if word in text}
         if _HASH.fullmatch(word):
-            bounds = (word, word + "g")
-            hits |= {row[0] for row in connection.execute(
-                "SELECT id FROM files WHERE sha256 BETWEEN ? AND ? OR autov3 BETWEEN ? AND ?", bounds * 2)}  # fmt: skip
+            hits |= set(self._list("SELECT id FROM files WHERE sha256 BETWEEN ? AND ? OR autov3 BETWEEN ? AND ?",
+                                   [word, word + "g"] * 2))  # fmt: skip
         return hits
+
+    def _matching(self, words: list[str]) -> set[int]:
+        """Files whose text holds all the words, of three letters and more, by the trigram index."""
+        phrases = " ".join('"' + word.replace('"', '""') + '"' for word in words)
+        return set(self._list("SELECT rowid FROM search WHERE search MATCH ?", [phrases]))
+
+    def _texts(self) -> list[tuple[int, str]]:
+        """Every file's text, for words that are too short for the index; Python looks through them fastest."""
+        # The table behind the FTS table, which is read in half the time.
+        table = "SELECT id, c0 FROM search_content" if self._store.trigram else "SELECT rowid, text FROM search"
+        return self._store.connection().execute(table).fetchall()
+
+    def _list(self, sql: str, values: Sequence[Any] = ()) -> list[int]:
+        """The one column of a query; as JSON, which is made and read in C."""
+        wrapped = f"WITH found(value) AS ({sql}) SELECT json_group_array(value) FROM found"
+        (text,) = self._store.connection().execute(wrapped, values).fetchone()
+        ids: list[int] = json.loads(text)
+        return ids
 
     def _card(self, row: Any) -> dict[str, Any]:
         (file_id, root, name, folder, size, mtime_ns, added_ns, state, pending, sha256, autov3, favourite, uses,
@@ -218,6 +221,11 @@ class Search:
         }
         shown.update(json.loads(card) if card else UNREAD)
         return shown
+
+
+def _order(query: Query) -> str:
+    columns = ORDERS[query.order]
+    return ", ".join(f"{column} DESC" for column in columns.split(", ")) if query.descending else columns
 
 
 def _conditions(query: Query) -> tuple[list[str], list[Any]]:

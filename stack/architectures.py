@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -19,9 +20,11 @@ class KeyFacts:
     def __init__(self, shapes: Shapes) -> None:
         """`shapes`: key → shape, of a checkpoint, a loaded model or a LoRA file."""
         self._shapes = shapes
-        self._dotted = "\n".join(shapes)
+        # A module's other keys repeat its name; half a million names are looked through when a library is scanned.
+        self._dotted = "\n".join([key for key in shapes if not key.endswith(_REPEATS)])
         self._text = self._dotted.replace(".", "_")
         self._asked: dict[str, bool] = {}
+        self._widths: dict[str, int | None] = {}
 
     def has(self, *patterns: str) -> bool:
         """Whether any key, with `.` as `_`, contains one of the regular expressions.
@@ -46,10 +49,15 @@ class KeyFacts:
         return max((int(number) for number in re.findall(pattern, self._text)), default=-1)
 
     def width(self, pattern: str) -> int | None:
-        """Input width of the first module whose name, with `.` as `_`, holds the pattern, where a shape says it."""
+        """Input width of the first module whose name, with `.` as `_`, holds the pattern; `None` where no shape says."""
+        if pattern not in self._widths:
+            self._widths[pattern] = self._width(pattern) if self._contains(pattern) else None
+        return self._widths[pattern]
+
+    def _width(self, pattern: str) -> int | None:
         wanted = re.compile(pattern)
         for key, shape in self._shapes.items():
-            if len(shape) >= 2 and _IN_WIDTH.search(key) and wanted.search(key.replace(".", "_")):
+            if len(shape) >= 2 and _has_in_width(key[-_ENDING:]) and wanted.search(key.replace(".", "_")):
                 return shape[1]
         for key, shape in self._shapes.items():
             # A Kronecker product is as wide as the product of its sides' widths.
@@ -62,12 +70,16 @@ class KeyFacts:
     def height(self, pattern: str) -> int | None:
         """Output width of the first module whose name holds the pattern, as `width`."""
         wanted = re.compile(pattern)
-        for key, shape in self._shapes.items():
-            if len(shape) >= 2 and _OUT_WIDTH.search(key) and wanted.search(key.replace(".", "_")):
+        for key, shape in self._shapes.items() if self._contains(pattern) else ():
+            if len(shape) >= 2 and _has_out_width(key[-_ENDING:]) and wanted.search(key.replace(".", "_")):
                 return shape[0]
         return None
 
 
+_REPEATS = (".alpha", ".lora_up.weight", ".lora_B.weight", ".lora.up.weight")
+"""Endings of keys beside which the module has another one."""
+_ENDING = 40
+"""Characters that hold every ending below."""
 # Endings whose second dimension is the module's input width, or whose first is its output width: a model's own weight,
 # and the factors of kohya's, PEFT's, diffusers' and LyCORIS' files.
 _IN_WIDTH = re.compile(
@@ -78,6 +90,16 @@ _OUT_WIDTH = re.compile(
     r"(?:lora_up|lora_B|_lora\.up|\.lora\.up|lora_linear_layer\.up)(?:\.default)?\.weight$|\.lora_B$"
     r"|\.hada_w[12]_a$|\.diff$|(?<!_down)(?<!lora_A)(?<!\.down)(?<!mid)(?<!\.default)\.weight$"
 )
+
+
+@lru_cache(maxsize=16_384)
+def _has_in_width(ending: str) -> bool:
+    return _IN_WIDTH.search(ending) is not None
+
+
+@lru_cache(maxsize=16_384)
+def _has_out_width(ending: str) -> bool:
+    return _OUT_WIDTH.search(ending) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +226,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture("SDXL", _is_sdxl),
     Architecture("SD2", _is_sd2),
     Architecture("SD1", _is_sd1),
-    Architecture("Stable Cascade", lambda f: f.has(r"(?:down|up)_blocks_\d+_\d+_")),
+    Architecture("Stable Cascade", lambda f: f.has(r"down_blocks_\d+_\d+_", r"up_blocks_\d+_\d+_")),
     Architecture("HiDream", lambda f: f.has("double_stream_blocks_", "single_stream_blocks_")),
     Architecture(
         "AuraFlow", lambda f: f.has(r"double_layers_\d+_", r"single_layers_\d+_", "joint_transformer_blocks_")
