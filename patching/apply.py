@@ -18,6 +18,7 @@ from ..stack.errors import AmbiguousLoraError, LoraFileError, LoraNotFoundError,
 from ..stack.printer import print_tag
 from ..stack.stack import LoraStack
 from .adapter import DeckAdapter, Part, pack_part, pack_parts
+from .embeddings import add_embeddings
 from .keymap import Side, architecture_of, blocks_of, weight_shape
 from .match import Matching, match
 from .open import OpenFile, open_file
@@ -109,6 +110,9 @@ def apply_stack(
     reused = [_patch(side, clone, opened) for side, clone in clones.items()]
     for entry in opened:
         notes.extend(_notes(entry))
+    if new_clip is not None:
+        unfit = add_embeddings(new_clip, (e for entry in opened for e in entry.opened.embeddings))
+        notes.extend(f"The bundled embedding {name!r} fits no encoder of this clip." for name in unfit)
     report = ApplyReport(
         tuple(_file_report(item, opened) for item in resolved),
         tuple(notes),
@@ -162,7 +166,7 @@ def _weights(weight: float, rules: BlockRules | None, matching: Matching) -> tup
 def _check_fit(file: LoraFile, opened: OpenFile, matchings: dict[Side, Matching], clones: dict[Side, Patcher]) -> None:
     """Refuses a file of which nothing fits, or which was plainly made for another architecture."""
     unet = clones.get("unet")
-    if unet is None or (not opened.modules.modules and not opened.keys):
+    if unet is None or (not opened.modules.modules and (opened.embeddings or not opened.keys)):
         return
     matched = sum(len(matching.modules) for matching in matchings.values())
     misfits = [misfit for matching in matchings.values() for misfit in matching.misfits]
@@ -215,8 +219,10 @@ def _notes(entry: _Opened) -> list[str]:
     waiting = [] if dyn is None else [f"{name}: the rank limit dyn={dyn} is not applied yet."]
     return waiting + [
         f"{entry.item.file.name}: {module} left out, {reason}."
-        for matching in entry.matchings.values()
-        for module, reason in matching.misfits
+        for module, reason in (
+            *entry.opened.modules.broken,
+            *(misfit for matching in entry.matchings.values() for misfit in matching.misfits),
+        )
     ]
 
 
@@ -234,10 +240,12 @@ def _file_report(item: _Resolved, opened: Sequence[_Opened]) -> FileReport:
         item.file.name,
         item.te,
         item.unet,
-        count(m.strategy.family for m in used),
+        count(modules.modules[name].family for name in everywhere),
         tuple(sorted({m.strategy.rank for m in used if m.strategy.rank is not None})),
         len(matched.get("te", ())),
         len(matched.get("unet", ())),
         f"{lbw}: {rules or 'none act'}" if lbw is not None else "",
         (*unmatched, *modules.unrecognised),
+        len(modules.modules) + len(modules.broken),
+        tuple(embedding.name for embedding in entry.opened.embeddings),
     )

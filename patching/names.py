@@ -18,7 +18,8 @@ _PREFIX = re.compile(
     r"|dit\.|lora_unet__?|oft_unet_|lora_transformer_|lycoris_|lora_prior_unet_)"
 )
 _TEXT_PREFIX = re.compile(
-    r"(?:base_model\.model\.)?(?:(?:lora|oft)_te(\d?)_|(?:lora_)?prior_te_|text_encoders?(?:_(\d))?\.|lycoris_te(\d?)_)"
+    r"(?:base_model\.model\.)?(?:(?:lora|oft)_te(\d?)_|(?:lora_)?prior_te_|text_encoders?(?:_(\d))?\.|lycoris_te(\d?)_"
+    r"|(?=text_model\.))"
 )
 
 _WAN = "diffusers scripts/convert_wan_to_diffusers.py"

@@ -16,6 +16,7 @@ from ..library.files import LoraFile
 from ..stack.architectures import detect
 from ..stack.errors import LoraFileError
 from ..strategies import ConflictError, FileModules, read
+from .embeddings import Embedding, split_bundle
 from .settings import config_beside, fingerprint_of, read_settings
 
 KEPT_FILES = 16
@@ -33,6 +34,7 @@ class OpenFile:
     """Number of keys in the file."""
     looks_like: str | None
     """Architecture by its keys."""
+    embeddings: tuple[Embedding, ...] = ()
 
 
 _files: OrderedDict[Hashable, OpenFile] = OrderedDict()
@@ -68,9 +70,10 @@ def _open(path: str, version: Hashable, config: Path | None) -> OpenFile:
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     settings = read_settings(config, metadata)
     try:
+        tensors, embeddings = split_bundle(tensors)
         modules = read(comfy.lora_convert.convert_lora(tensors), settings)
     except ConflictError as error:
         raise LoraFileError(
             path, f"{error}. A file that was merged from two holds both; ask its author, or remove one set of keys."
         ) from error
-    return OpenFile(version, modules, len(tensors), detect(shapes))
+    return OpenFile(version, modules, len(shapes), detect(shapes), embeddings)

@@ -27,6 +27,10 @@ class FileReport:
     """Block weights as given, and what they mean for this model."""
     unmatched: tuple[str, ...] = ()
     """Modules and keys of the file that changed nothing here."""
+    modules: int = 0
+    """How many modules the file has."""
+    embeddings: tuple[str, ...] = ()
+    """Bundled with it, for prompts of the clip that comes out."""
 
     def __str__(self) -> str:
         weights = f"te {self.te:g}, unet {self.unet:g}"
@@ -35,13 +39,16 @@ class FileReport:
         families = ", ".join(f"{count} {family}" for family, count in self.families)
         ranks = f", rank {_range(self.ranks)}" if self.ranks else ""
         where = f"{self.unet_modules} in the model, {self.te_modules} in the text encoder"
-        line = f"{self.name} ({weights}): {families}{ranks}; {where}"
+        matched = self.te_modules + self.unet_modules
+        line = f"{self.name} ({weights}): {families}{ranks}; {matched} of {self.modules} modules, {where}"
         if self.blocks:
             line += f"\n  blocks {self.blocks}"
         if self.unmatched:
             more = len(self.unmatched) - SHOWN_NAMES
             shown = ", ".join(self.unmatched[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
             line += f"\n  {len(self.unmatched)} not matched: {shown}"
+        if self.embeddings:
+            line += "\n  " + ", ".join(f"embedding:{name}" for name in self.embeddings)
         return line
 
 

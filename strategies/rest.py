@@ -54,7 +54,8 @@ class WithRest(Strategy):
     def delta(self, weight: Tensor) -> Tensor:
         rest = self.values.to(weight.device, weight.dtype)
         if self.indices is not None:
-            rest = torch.sparse_coo_tensor(self.indices.to(weight.device).long(), rest, self.size).to_dense()
+            places = tuple(self.indices.to(weight.device).long())
+            rest = rest.new_zeros(self.size).index_put_(places, rest, accumulate=True)
         return self.inner.delta(weight).add_(rest.reshape(weight.shape), alpha=self.scale)
 
 

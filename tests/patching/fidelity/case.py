@@ -13,7 +13,8 @@ UNET_LAYERS = {
     "linear": "input_blocks.1.1.transformer_blocks.0.attn2.to_k",
     "linear, square": "input_blocks.1.1.transformer_blocks.0.attn1.to_out.0",
     "conv1×1": "input_blocks.1.1.proj_in",
-    "conv3×3": "input_blocks.1.0.in_layers.2",
+    "conv3×3": "out.2",
+    "conv3×3, wide": "input_blocks.0.0",
 }
 """Kind of layer → its name in the host's UNet."""
 UNET_NORMS = {"group norm": "input_blocks.1.1.norm", "layer norm": "input_blocks.1.1.transformer_blocks.0.norm1"}
@@ -46,7 +47,7 @@ class Layers:
         name = {**UNET_LAYERS, **UNET_NORMS}.get(kind)
         if name is not None:
             return "unet", f"diffusion_model.{name}.{parameter}"
-        return "te", f"clip_l.transformer.{ {**CLIP_LAYERS, **CLIP_NORMS}[kind]}.{parameter}"
+        return "te", f"clip_l.transformer.{ {**CLIP_LAYERS, **CLIP_NORMS}[kind] }.{parameter}"
 
 
 Wanted = dict[tuple[str, str], Tensor]
@@ -83,4 +84,4 @@ def at_multiplier(weight: Tensor, full: Tensor, multiplier: float) -> Tensor:
         wide = full.new_zeros(full.shape)
         wide[tuple(slice(0, size) for size in base.shape)] = base
         base = wide
-    return base + multiplier * (full - base)
+    return torch.lerp(base, full, multiplier)

@@ -150,7 +150,8 @@ def _rotated(weight: Tensor, r: Tensor) -> Tensor:
 def _kohya_oft(weight: Tensor, size: float, generator: torch.Generator, alpha: float | None) -> tuple[Tensors, Tensor]:
     """Blocks by number: `dim` is how many there are."""
     out = weight.shape[0]
-    blocks = _noise(generator, RANK, out // RANK, out // RANK) * (0.2 * size / RANK)
+    count = min(RANK, out // 2)
+    blocks = _noise(generator, count, out // count, out // count) * (0.2 * size / count)
     return {"oft_blocks": blocks}, _rotated(weight, _rotation(blocks.double(), (alpha or 0.0) * out))
 
 
@@ -172,7 +173,7 @@ def _flux_oft(weight: Tensor, size: float, generator: torch.Generator, alpha: fl
 
 def _oft_diag(weight: Tensor, size: float, generator: torch.Generator, alpha: float | None) -> tuple[Tensors, Tensor]:
     """lycoris/modules/diag_oft.py of 2.0.0: the file holds R, gains (rescale) multiplied in."""
-    size_of_block = 8
+    size_of_block = min(8, weight.shape[0] // 2)
     blocks = _noise(generator, weight.shape[0] // size_of_block, size_of_block, size_of_block) * (0.2 * size)
     gains = 1 + 0.3 * size * _noise(generator, blocks.shape[0], size_of_block, 1)
     r = (gains.double() * _rotation(blocks.double(), 0.0)).float()

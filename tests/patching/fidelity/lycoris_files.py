@@ -1,4 +1,4 @@
-"""Files that LyCORIS writes on the host's layers, and what its own modules make of the weights in their forward pass."""
+"""Files that LyCORIS writes on the host's layers, and what its modules make of the weights in their forward pass."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _fill(module: Any, size: float, generator: torch.Generator) -> None:
         return
     lengths = getattr(module, "wd", False)
     module.wd = False
-    for parameter, change in _forward(copy.deepcopy(module)).items():
+    for parameter, change in _forward(module).items():
         own = getattr(module.org_module[0], parameter).detach()
         for name in _SIZED[kind]:
             found = [p for n, p in module.named_parameters() if n in (name, f"{name}.weight")]
@@ -150,11 +150,8 @@ def _fill(module: Any, size: float, generator: torch.Generator) -> None:
 @torch.no_grad()
 def _forward(module: Any) -> dict[str, torch.Tensor]:
     """Parameter → the difference that the module's forward pass makes at multiplier 1, in fp64."""
-    module = copy.deepcopy(module)
     layer = copy.deepcopy(module.org_module[0]).double()
-    module.org_module = [layer]
-    module.org_forward = layer.forward
-    module.double().eval()
+    module = copy.deepcopy(module, {id(module.org_module[0]): layer}).double().eval()
     if isinstance(layer, torch.nn.GroupNorm | torch.nn.LayerNorm):
         weight, bias = module.make_weight(1.0)
         return {"weight": weight - layer.weight, "bias": bias - layer.bias}
@@ -168,7 +165,7 @@ def _forward(module: Any) -> dict[str, torch.Tensor]:
 
     module.op = capture
     inputs = layer.weight.shape[1]
-    x = torch.zeros(1, inputs, 3, 3) if layer.weight.ndim == 4 else torch.zeros(1, inputs)
+    x = torch.zeros(1, inputs, *[1] * (layer.weight.ndim - 2))
     with _no_single_precision():
         module(x.double())
     return seen

@@ -103,7 +103,7 @@ def _as_host_reads(key: str) -> str:
 
 def patched(patcher: Any, key: str) -> Tensor:
     """A weight as the host patches and stores it; the model stays as it is."""
-    return patcher.patch_weight_to_device(key, return_weight=True).detach().clone()
+    return patcher.patch_weight_to_device(key, return_weight=True).detach()
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,14 @@ class Deviation:
         return f"{self.kind} {self.parameter} × {self.multiplier}: {self.ours:.2e} > {self.bound:.2e}"
 
 
-def measure(bench: Bench, case: Case, folder: Path, size: float, host: bool = False) -> list[Deviation]:
+def measure(
+    bench: Bench,
+    case: Case,
+    folder: Path,
+    size: float,
+    multipliers: tuple[float, ...] = MULTIPLIERS,
+    host: bool = False,
+) -> list[Deviation]:
     """Writes the case's files below a LoRA folder, applies them, and gives every layer's deviation.
 
     ‖Δours − Δref‖ / ‖Δref‖, Δref in fp64. The bound is `ROUNDED` times the deviation of the correctly rounded result,
@@ -136,7 +143,7 @@ def measure(bench: Bench, case: Case, folder: Path, size: float, host: bool = Fa
     files = sorted(folder.rglob("*.safetensors"))
     names = [p.relative_to(folder).with_suffix("").as_posix() for p in files]
     found: list[Deviation] = []
-    for multiplier in MULTIPLIERS:
+    for multiplier in multipliers:
         ours = bench.apply_ours(names, multiplier)
         theirs = None
         if host:
@@ -169,13 +176,17 @@ def _deviations(
         side, key = bench.layers.key(kind, parameter)
         base = bench.comfy.utils.get_attr(bench.patcher(side).model, key).detach()
         truth = at_multiplier(base, full, multiplier)
-        change = (truth - base.double()).norm()
-        got = (patched(ours[side], key).double() - truth).norm() / change
+        change = _distance(base, truth) if base.shape == truth.shape else float(truth.norm())
+        got = _distance(patched(ours[side], key), truth) / change
         host = float("inf")
         if theirs is not None:
             with _quiet():
-                host = float((patched(theirs[side], key).double() - truth).norm() / change)
-        bound = ROUNDED * float((truth.to(base.dtype).double() - truth).norm() / change)
+                host = _distance(patched(theirs[side], key), truth) / change
+        bound = ROUNDED * _distance(truth.to(base.dtype), truth) / change
         if base.dtype == torch.float32:
             bound = max(bound, CLOSE)
-        yield Deviation(kind, parameter, multiplier, float(got), host, bound)
+        yield Deviation(kind, parameter, multiplier, got, host, bound)
+
+
+def _distance(tensor: Tensor, truth: Tensor) -> float:
+    return float(torch.linalg.vector_norm(tensor - truth)) if tensor.shape == truth.shape else float("inf")

@@ -16,7 +16,7 @@ import torch
 from .case import CLIP_LAYERS, UNET_LAYERS, Case, Layers, Wanted, seeded
 
 _RANK = 4
-_INPUT_SIDE = ["attn1.to_out.0", "in_layers.2", "mlp.fc1"]
+_INPUT_SIDE = ["attn1.to_out.0", "input_blocks.0.0", "mlp.fc1"]
 """Layers whose IA3 is on the input side."""
 
 
@@ -36,7 +36,9 @@ def cases() -> Iterator[Case]:
         yield _case("LoRA", alpha, "off", "LoraConfig", {"r": _RANK, **options})
         yield _case("LoRA", alpha, "out", "LoraConfig", {"r": _RANK, "use_dora": True, **options})
         yield _case("LoRA, bias", alpha, "off", "LoraConfig", {"r": _RANK, "lora_bias": True, **options})
-    yield _case("LoRA, trained biases", "≠ rank", "off", "LoraConfig", {"r": _RANK, "lora_alpha": 6, "bias": "lora_only"})
+    yield _case(
+        "LoRA, trained biases", "≠ rank", "off", "LoraConfig", {"r": _RANK, "lora_alpha": 6, "bias": "lora_only"}
+    )
     for alpha, value in (("= rank", _RANK), ("≠ rank", 6)):
         for tucker in (False, True):
             more = {"r": _RANK, "alpha": value, "use_effective_conv2d": tucker}
@@ -56,22 +58,39 @@ def cases() -> Iterator[Case]:
         "OFT, constrained": {"oft_block_size": 16, "coft": True, "eps": 10.0},
     }.items():
         yield _case(family, "–", "off", "OFTConfig", options)
-    yield _case("BOFT", "–", "off", "BOFTConfig", {"boft_block_size": 8})
-    yield _case("BOFT, 3 stages", "–", "off", "BOFTConfig", {"boft_block_size": 8, "boft_n_butterfly_factor": 3})
+    # PEFT holds one dense permutation for each stage, so the convolution is the one with few inputs.
+    yield _case("BOFT", "–", "off", "BOFTConfig", {"boft_block_size": 4}, ("linear", "conv1", "conv3×3, wide", "text"))
+    stages = {"boft_block_size": 8, "boft_n_butterfly_factor": 3}
+    yield _case("BOFT, 3 stages", "–", "off", "BOFTConfig", stages, ("linear", "conv1", "text"))
+    stages = {"boft_block_size": 6, "boft_n_butterfly_factor": 2}
+    yield _case("BOFT, 2 stages", "–", "off", "BOFTConfig", stages, ("conv3×3, wide",))
 
 
-def _case(family: str, alpha: str, dora: str, config: str, options: dict[str, Any]) -> Case:
-    make = partial(_make, config, options, f"{family} {alpha} {dora}")
+def _case(
+    family: str, alpha: str, dora: str, config: str, options: dict[str, Any], only: tuple[str, ...] = ("",)
+) -> Case:
+    make = partial(_make, config, options, f"{family} {alpha} {dora}", only)
     return Case(family, "PEFT", alpha, dora, make)
 
 
-def _make(config: str, options: dict[str, Any], seed: str, layers: Layers, folder: Path, size: float) -> Wanted:
+def _make(
+    config: str,
+    options: dict[str, Any],
+    seed: str,
+    only: tuple[str, ...],
+    layers: Layers,
+    folder: Path,
+    size: float,
+) -> Wanted:
     import peft
 
     generator = seeded(seed)
     wanted: Wanted = {}
     trained = options.get("bias", "none") != "none"
     for name, root, kinds in (("unet", layers.unet, UNET_LAYERS), ("text", layers.text, CLIP_LAYERS)):
+        kinds = {kind: target for kind, target in kinds.items() if kind.startswith(only)}
+        if not kinds:
+            continue
         if options.get("lora_bias"):
             kinds = {kind: target for kind, target in kinds.items() if root.get_submodule(target).bias is not None}
         targets = list(kinds.values())
