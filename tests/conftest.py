@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
+from .browser import browser as browser
+
 # The machines are shared: how long an example takes says nothing about the code.
 settings.register_profile("lora_deck", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lora_deck")

@@ -1,14 +1,40 @@
 /** The only file that the host loads by itself; everything else is imported from here. */
 
 import { noteBlockLayout } from "./block_layouts.mjs?v=0.1.0"
-import { colourLinks, onServerEvent, registerExtension } from "./host.mjs?v=0.1.0"
+import { Deck } from "./deck.mjs?v=0.1.0"
+import { h } from "./dom.mjs?v=0.1.0"
+import { colourLinks, onEvent, registerExtension, registerSidebarTab, toggleSidebarTab } from "./host.mjs?v=0.1.0"
+import { watchImages } from "./last_image.mjs?v=0.1.0"
+import { chosen, settings } from "./settings.mjs?v=0.1.0"
+import { state, update } from "./store.mjs?v=0.1.0"
+import { watchPrompts } from "./target.mjs?v=0.1.0"
+import { watchWeightKeys } from "./weight_keys.mjs?v=0.1.0"
+import { loadWords, t } from "./words.mjs?v=0.1.0"
 
 const LINK_COLOURS = { LORA_DECK_STACK: "#e0a458", LORA_STACK: "#b08968" }
+const TAB = "lora-deck"
+
+/** @param {string} id of a setting that was changed */
+function onSetting(id) {
+    if (id === "LoRADeck.CardSize") update({ size: chosen("CardSize") })
+    else if (id === "LoRADeck.FitsCheckpoint" && chosen("FitsCheckpoint") !== "left") update({ fits: chosen("FitsCheckpoint") === "on" })
+    else if (id === "LoRADeck.BlurAdult") update({ picked: state.picked })
+}
 
 registerExtension({
     name: "LoRADeck",
-    setup() {
+    settings: settings(onSetting),
+    commands: [{ id: "LoRADeck.Toggle", label: "LoRA Deck", icon: "pi pi-images", function: () => toggleSidebarTab(TAB) }],
+    async setup() {
         colourLinks(LINK_COLOURS)
-        onServerEvent("lora-deck.blocks", noteBlockLayout)
+        onEvent("lora-deck.blocks", noteBlockLayout)
+        document.head.append(h("link", { rel: "stylesheet", href: new URL("./deck.css", import.meta.url) }))
+        await loadWords()
+        customElements.define("lora-deck", Deck)
+        const tab = { id: TAB, title: "LoRA Deck", tooltip: t("deck.tab"), icon: "ld-tab-icon" }
+        registerSidebarTab(tab, () => document.createElement("lora-deck"))
+        watchPrompts()
+        watchWeightKeys()
+        watchImages()
     },
 })

@@ -1,0 +1,224 @@
+"""A page with the deck in a real front end, and graphs to work on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Locator, Page
+
+from .harness import REPOSITORY, HostServer
+
+SCREENSHOTS = REPOSITORY / ".dev" / "screenshots"
+READY = """() => { const em = window.app?.extensionManager;
+    return em && em.spinner === false && em.workflow?.activeWorkflow?.changeTracker && app.canvas?.graph }"""
+SETTINGS = {
+    "Comfy.TutorialCompleted": True, "Comfy.Notification.ShowVersionUpdates": False, "Comfy.Workflow.Persist": False,
+    "Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasInfo": False, "Comfy.ColorPalette": "dark",
+    "Comfy.Locale": "en", "LoRADeck.FlyoutDelay": -1, "LoRADeck.Connect": "ask", "LoRADeck.ActivationText": True,
+    "LoRADeck.Separator": " ", "LoRADeck.NameInserted": "file", "LoRADeck.FitsCheckpoint": "on",
+    "LoRADeck.CardSize": "medium",
+}  # fmt: skip
+NODES: dict[str, tuple[str, tuple[int, int], tuple[int, int], dict[str, Any]]] = {
+    "checkpoint": ("CheckpointLoaderSimple", (420, 120), (300, 120), {"ckpt_name": "lora_deck_demo.safetensors"}),
+    "positive": ("CLIPTextEncode", (800, 330), (340, 110), {"text": "a small boat on a quiet lake"}),
+    "negative": ("CLIPTextEncode", (800, 500), (340, 110), {"text": "photo"}),
+    "latent": ("EmptyLatentImage", (420, 640), (300, 130), {"width": 64, "height": 64}),
+    "sampler": ("KSampler", (1180, 100), (300, 290), {"seed": 1, "steps": 2, "cfg": 7.0, "sampler_name": "euler"}),
+    "decode": ("VAEDecode", (1180, 450), (220, 60), {}),
+    "image": ("SaveImage", (1180, 560), (250, 240), {}),
+}
+LINKS = [
+    ("checkpoint", 0, "sampler", "model"), ("checkpoint", 1, "positive", "clip"),
+    ("checkpoint", 1, "negative", "clip"), ("positive", 0, "sampler", "positive"),
+    ("negative", 0, "sampler", "negative"), ("latent", 0, "sampler", "latent_image"),
+    ("sampler", 0, "decode", "samples"), ("checkpoint", 2, "decode", "vae"), ("decode", 0, "image", "images"),
+]  # fmt: skip
+PARSED_NODES = {
+    **NODES,
+    "positive": ("CLIPTextEncode", (1180, 900), (340, 110), {"text": ""}),
+    "parser": ("PromptLoraParser", (760, 300), (380, 160), {"text": "a small boat on a quiet lake"}),
+    "apply": ("LoraStackApply", (760, 60), (300, 140), {}),
+}
+PARSED_LINKS = [
+    ("checkpoint", 0, "apply", "model"), ("checkpoint", 1, "apply", "clip"), ("parser", 1, "apply", "stack"),
+    ("parser", 0, "positive", "text"), ("apply", 1, "positive", "clip"), ("apply", 1, "negative", "clip"),
+    ("apply", 0, "sampler", "model"), *LINKS[3:],
+]  # fmt: skip
+BUILD = """async ([nodes, links]) => {
+    app.graph.clear()
+    const made = {}
+    for (const [id, [type, pos, size, values]] of Object.entries(nodes)) {
+        const node = LiteGraph.createNode(type)
+        node.title = id
+        app.canvas.graph.add(node)
+        node.pos = pos
+        node.setSize(size)
+        for (const [name, value] of Object.entries(values)) {
+            const widget = node.widgets.find(w => w.name === name)
+            widget.value = value
+            widget.callback?.(value)
+        }
+        const fixed = node.widgets?.find(w => w.name === "control_after_generate")
+        if (fixed) fixed.value = "fixed"
+        made[id] = node
+    }
+    for (const [from, slot, to, input] of links) made[from].connect(slot, made[to], input)
+    app.canvas.ds.scale = 1
+    app.canvas.ds.offset = [0, 0]
+    app.canvas.setDirty(true, true)
+    const tracker = app.extensionManager.workflow.activeWorkflow.changeTracker
+    ;(tracker.captureCanvasState ?? tracker.checkState).call(tracker)
+    tracker.undoQueue.length = tracker.redoQueue.length = 0
+}"""
+RUN = """() => new Promise((done, failed) => {
+    const { api } = window.comfyAPI.api
+    let image
+    api.addEventListener("executed", e => { image = e.detail.output?.images?.[0] ?? image })
+    api.addEventListener("execution_success", () => done(image), { once: true })
+    api.addEventListener("execution_error", e => failed(new Error(JSON.stringify(e.detail))), { once: true })
+    app.queuePrompt(0, 1)
+})"""
+TRAP = (
+    "window.trapped = []; for (const name of ['alert', 'confirm', 'prompt']) window[name] = (...a) => trapped.push(a)"
+)
+
+
+class DeckPage:
+    """The deck in one page. ``errors`` gathers what the page's scripts threw."""
+
+    def __init__(self, browser: Browser, host: HostServer, **settings: Any) -> None:
+        self.host = host
+        self.context = browser.new_context(viewport={"width": 1560, "height": 900})
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=host.address)
+        self.page: Page = self.context.new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(f"{error.message}\n{error.stack}"))
+        self.page.add_init_script(TRAP)
+        self.settings(**{**SETTINGS, **settings})
+        self.page.goto(host.address)
+        self.page.wait_for_function(READY)
+
+    def settings(self, **values: Any) -> None:
+        self.page.request.post(f"{self.host.address}/api/settings", data=values)
+
+    def set(self, **values: Any) -> None:
+        """Changes settings of the deck in the open page, by their short names."""
+        for name, value in values.items():
+            self.page.evaluate("([id, v]) => app.extensionManager.setting.set(id, v)", [f"LoRADeck.{name}", value])
+
+    def close(self) -> None:
+        self.context.close()
+
+    # ── graph ──
+
+    def build(self, nodes: Mapping[str, Any] = NODES, links: Any = LINKS) -> None:
+        self.page.evaluate(BUILD, [dict(nodes), list(links)])
+        self.page.wait_for_timeout(300)
+
+    def graph(self) -> Any:
+        """The workflow as it would be saved, without what looking at it changes."""
+        graph = json.loads(self.page.evaluate("() => JSON.stringify(app.graph.serialize())"))
+        return {
+            "nodes": sorted(
+                ([n.get("title", n["type"]), n["type"], n.get("widgets_values") or []] for n in graph["nodes"]),
+                key=str,
+            ),
+            "links": self.links(),
+        }
+
+    def links(self) -> list[list[Any]]:
+        """Sorted ``[from title, slot, to title, input name]``."""
+        return sorted(
+            self.page.evaluate("""() => [...app.graph.links.values()].map(l => {
+            const [from, to] = [app.graph.getNodeById(l.origin_id), app.graph.getNodeById(l.target_id)]
+            return [from.title, l.origin_slot, to.title, to.inputs[l.target_slot].name] })""")
+        )
+
+    def text(self, title: str) -> str:
+        return str(
+            self.page.evaluate(
+                """title => app.graph._nodes.find(n => n.title === title)
+            .widgets.find(w => w.name === "text").value""",
+                title,
+            )
+        )
+
+    def area(self, title: str) -> Locator:
+        """The text area of a node, in either way of drawing."""
+        ident = self.page.evaluate("title => String(app.graph._nodes.find(n => n.title === title).id)", title)
+        vue = self.page.locator(f'[data-node-id="{ident}"] textarea')
+        if vue.count():
+            return vue.first
+        self.page.evaluate(
+            """title => { const w = app.graph._nodes.find(n => n.title === title).widgets.find(w => w.name === "text")
+            w.element.dataset.ofTest = title }""",
+            title,
+        )
+        return self.page.locator(f'textarea[data-of-test="{title}"]')
+
+    def type_in(self, title: str, text: str = "") -> None:
+        """Clicks into a prompt, at its end, and types."""
+        self.area(title).click()
+        self.page.keyboard.press("Control+End")
+        if text:
+            self.page.keyboard.type(text)
+        self.page.wait_for_timeout(100)
+
+    def undo(self) -> None:
+        self.page.keyboard.press("Control+z")
+        self.page.wait_for_timeout(700)
+
+    def redo(self) -> None:
+        self.page.keyboard.press("Control+y")
+        self.page.wait_for_timeout(700)
+
+    def run(self) -> bytes:
+        """Queues the graph as the Run button does; the picture's pixels."""
+        image = self.page.evaluate(RUN)
+        query = "&".join(f"{k}={image[k]}" for k in ("filename", "subfolder", "type"))
+        return self.host.request("GET", f"/view?{query}").body
+
+    # ── deck ──
+
+    def open(self) -> None:
+        if not self.page.locator("lora-deck").count():
+            self.page.click('nav button[aria-label^="LoRA Deck"]')
+        self.page.wait_for_selector("lora-deck [role=option]:not([aria-busy])")
+
+    def reset(self, **patch: Any) -> None:
+        """Puts the deck's state back to how it is after a reload."""
+        self.page.evaluate(
+            """async patch => {
+            const own = performance.getEntriesByType("resource").map(e => e.name).find(n => n.includes("/store.mjs"))
+            const { NO_FILTERS, update } = await import(own)
+            update({ ...NO_FILTERS, fits: true, order: "name", descending: false, size: "medium", tree: false, picked: new Map(), scroll: 0, ...patch })
+        }""",
+            patch,
+        )
+        self.page.wait_for_timeout(400)
+
+    def card(self, name: str) -> Locator:
+        return self.page.locator("lora-deck [role=option]").filter(has_text=name)
+
+    def click(self, name: str) -> None:
+        """Clicks a card and waits until the gesture is over."""
+        self.card(name).click()
+        self.settled()
+
+    def settled(self) -> None:
+        self.page.evaluate("() => document.querySelector('lora-deck').gestures.running")
+        self.page.wait_for_timeout(250)
+
+    def names(self) -> list[str]:
+        """The cards' accessible names, by content."""
+        cards = self.page.locator("lora-deck [role=option]").all()
+        return [" ".join(card.text_content().split()) for card in cards]  # type: ignore[union-attr]
+
+    def shot(self, name: str) -> Path:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        path = SCREENSHOTS / f"{name}.png"
+        self.page.screenshot(path=path)
+        return path

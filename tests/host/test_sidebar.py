@@ -1,0 +1,261 @@
+"""The sidebar in the real front end: click and what it does to graph, undo history and picture, in both ways of drawing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from .deck_page import LINKS, NODES, PARSED_LINKS, PARSED_NODES, DeckPage
+from .harness import HostServer
+
+
+@pytest.fixture(scope="module", params=["classic", "nodes2"])
+def open_page(request: pytest.FixtureRequest, browser: Browser, host: HostServer) -> Iterator[DeckPage]:
+    page = DeckPage(browser, host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def deck(open_page: DeckPage) -> Iterator[DeckPage]:
+    open_page.set(Connect="ask", ActivationText=True, Separator=" ", NameInserted="file")
+    open_page.errors.clear()
+    yield open_page
+    assert open_page.errors == []
+
+
+def parsed(deck: DeckPage) -> None:
+    deck.build(PARSED_NODES, PARSED_LINKS)
+    deck.open()
+    deck.reset()
+
+
+def test_cards_say_what_they_are(deck: DeckPage) -> None:
+    deck.build()
+    deck.open()
+    deck.reset(fits=False)
+    names = deck.names()
+    assert len(names) == 8
+    assert any(re.fullmatch(r"ink_wash_v2 ?SD1 ?preferred weight ?0\.8", name) for name in names), names
+    expect(deck.page.get_by_role("listbox", name="LoRAs")).to_be_visible()
+    deck.shot("sidebar-grid")
+
+
+def test_click_puts_in_and_takes_out_exactly(deck: DeckPage) -> None:
+    parsed(deck)
+    deck.type_in("parser")
+    before = deck.graph()
+    deck.click("ink_wash_v2")
+    assert deck.text("parser") == "a small boat on a quiet lake <lora:ink_wash_v2:0.8> ink wash, rice paper"
+    assert deck.text("negative") == "photo (photo, glossy:1)"
+    expect(deck.card("ink_wash_v2").locator(".ld-mark--on")).to_contain_text("0.8")
+    after = deck.graph()
+    deck.undo()
+    assert deck.graph() == before
+    deck.redo()
+    assert deck.graph() == after
+    deck.click("ink_wash_v2")
+    assert deck.graph() == before
+    expect(deck.card("ink_wash_v2").locator(".ld-mark--on")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["<lora:ink_wash_v2:-0.4>", "<lora:ink_wash_v2:0.5:0.3:8>", "<lyco:INK_WASH_V2:lbw=OUTALL:0.2>",
+     "<lora:styles/ink_wash_v2:te=0.1:unet=1:hr=0>", "<lora:ink_wash_v2>"],
+)  # fmt: skip
+def test_a_tag_typed_by_hand_is_seen_and_comes_out_alone(deck: DeckPage, tag: str) -> None:
+    parsed(deck)
+    deck.type_in("parser", f" {tag} ink wash, rice paper, <lora:film_grain:1> calm")
+    expect(deck.card("ink_wash_v2")).to_have_class(re.compile("is-active"))
+    deck.click("ink_wash_v2")
+    assert deck.text("parser") == "a small boat on a quiet lake, <lora:film_grain:1> calm"
+
+
+def test_the_caret_counts_and_tags_are_not_torn(deck: DeckPage) -> None:
+    parsed(deck)
+    deck.type_in("parser")
+    for _ in range(len(" on a quiet lake") + 2):
+        deck.page.keyboard.press("ArrowLeft")
+    deck.set(ActivationText=False)
+    deck.click("film_grain")
+    assert deck.text("parser") == "a small boat <lora:film_grain:0.6> on a quiet lake"
+    deck.click("film_grain")
+    assert deck.text("parser") == "a small boat on a quiet lake"
+
+
+def test_enter_does_what_a_click_does_and_nothing_typed_reaches_the_graph(deck: DeckPage) -> None:
+    parsed(deck)
+    deck.type_in("parser")
+    before = deck.graph()
+    deck.page.evaluate("() => app.canvas.selectItems?.(app.graph._nodes)")
+    deck.card("ink_wash_v2").focus()
+    for key in ("Delete", "Backspace", "Control+a", "r", "Escape", "Escape", "Escape"):
+        deck.page.keyboard.press(key)
+    deck.reset()
+    assert deck.graph() == before
+    deck.card("ink_wash_v2").focus()
+    deck.page.keyboard.press("Enter")
+    deck.settled()
+    assert "<lora:ink_wash_v2:0.8>" in deck.text("parser")
+    assert deck.page.evaluate("() => document.activeElement.getAttribute('role')") == "option"
+
+
+def test_the_queued_picture_changes_with_a_click(deck: DeckPage) -> None:
+    parsed(deck)
+    deck.type_in("parser")
+    plain = deck.run()
+    deck.click("ink_wash_v2")
+    assert deck.run() != plain
+
+
+def test_connecting_the_classic_checkpoint_workflow(deck: DeckPage) -> None:
+    deck.build()
+    deck.open()
+    deck.reset()
+    plain = deck.run()
+    deck.type_in("positive")
+    before = deck.graph()
+    deck.click("ink_wash_v2")
+    assert deck.graph() == before
+    go = deck.page.get_by_role("group", name="Connect this prompt").get_by_role("button", name="Insert and connect")
+    go.hover()
+    expect(deck.page.locator(".ld-drop--new")).to_have_count(2)
+    deck.shot("sidebar-connect-ask")
+    go.click()
+    deck.settled()
+    parser, apply = "Prompt → LoRA stack", "Apply LoRA stack"
+    kept = [list(link) for link in LINKS[3:]]
+    assert deck.links() == sorted([
+        *kept, ["checkpoint", 0, apply, "model"], ["checkpoint", 1, apply, "clip"], [parser, 1, apply, "stack"],
+        [parser, 0, "positive", "text"], [apply, 0, "sampler", "model"], [apply, 1, "positive", "clip"],
+        [apply, 1, "negative", "clip"]])  # fmt: skip
+    assert deck.text(parser) == "a small boat on a quiet lake <lora:ink_wash_v2:0.8> ink wash, rice paper"
+    expect(deck.card("ink_wash_v2")).to_have_class(re.compile("is-active"))
+    after = deck.graph()
+    deck.shot("sidebar-connected")
+    deck.undo()
+    assert deck.graph() == before
+    deck.redo()
+    assert deck.graph() == after
+    assert deck.run() != plain
+    deck.click("film_grain")
+    assert "<lora:film_grain:0.6>" in deck.text(parser)
+    assert not deck.page.get_by_role("group", name="Connect this prompt").count()
+
+
+def test_connecting_separate_loaders_with_a_model_node_between(deck: DeckPage) -> None:
+    deck.page.evaluate("() => app.loadGraphData()")
+    deck.page.wait_for_timeout(1200)
+    kinds = {n[1] for n in deck.graph()["nodes"]}
+    assert {"UNETLoader", "CLIPLoader", "ModelSamplingAuraFlow"} <= kinds
+    deck.page.evaluate("""() => { for (const n of app.graph._nodes)
+        n.title = n.type + (n.type === "CLIPTextEncode" && n.outputs[0].links.some(
+            id => app.graph.getLink(id).target_slot === 2) ? " negative" : "") }""")
+    deck.open()
+    deck.reset(fits=False)
+    before = deck.links()
+    deck.type_in("CLIPTextEncode")
+    deck.click("ink_wash_v2")
+    deck.page.get_by_role("button", name="Insert and connect").click()
+    deck.settled()
+    parser, apply = "Prompt → LoRA stack", "Apply LoRA stack"
+    moved = [["UNETLoader", 0, "ModelSamplingAuraFlow", "model"], ["CLIPLoader", 0, "CLIPTextEncode", "clip"],
+             ["CLIPLoader", 0, "CLIPTextEncode negative", "clip"]]  # fmt: skip
+    assert all(link in before for link in moved)
+    assert deck.links() == sorted([
+        *[link for link in before if link not in moved],
+        ["UNETLoader", 0, apply, "model"], ["CLIPLoader", 0, apply, "clip"], [parser, 1, apply, "stack"],
+        [parser, 0, "CLIPTextEncode", "text"], [apply, 0, "ModelSamplingAuraFlow", "model"],
+        [apply, 1, "CLIPTextEncode", "clip"], [apply, 1, "CLIPTextEncode negative", "clip"]])  # fmt: skip
+    deck.undo()
+    assert deck.links() == before
+
+
+def test_insert_only_and_remembering(deck: DeckPage) -> None:
+    deck.build()
+    deck.open()
+    deck.reset()
+    deck.type_in("positive")
+    links = deck.links()
+    deck.click("film_grain")
+    question = deck.page.get_by_role("group", name="Connect this prompt")
+    question.get_by_role("checkbox", name="Do the same next time").check()
+    question.get_by_role("button", name="Insert only").click()
+    deck.settled()
+    assert deck.links() == links and "<lora:film_grain:0.6>" in deck.text("positive")
+    deck.click("neon_nights")
+    assert not question.count() and "<lora:neon_nights:0.5>" in deck.text("positive")
+
+
+def test_a_second_prompt_joins_the_apply_that_is_there(deck: DeckPage) -> None:
+    deck.build({**PARSED_NODES}, PARSED_LINKS)
+    deck.open()
+    deck.reset()
+    deck.type_in("negative")
+    deck.click("film_grain")
+    deck.page.get_by_role("button", name="Insert and connect").click()
+    deck.settled()
+    new = "Prompt → LoRA stack"
+    links = deck.links()
+    assert ["parser", 1, new, "stack"] in links and [new, 1, "apply", "stack"] in links
+    assert [new, 0, "negative", "text"] in links and ["parser", 1, "apply", "stack"] not in links
+    assert sum(n[1] == "LoraStackApply" for n in deck.graph()["nodes"]) == 1
+
+
+def test_a_text_that_comes_from_another_node(deck: DeckPage) -> None:
+    deck.build({**NODES, "show": ("PreviewAny", (420, 820), (300, 90), {})},
+               [*LINKS, ("checkpoint", 0, "show", "source"), ("show", 0, "positive", "text")])  # fmt: skip
+    deck.open()
+    deck.reset()
+    deck.page.evaluate("() => app.canvas.selectItems?.([app.graph._nodes.find(n => n.title === 'positive')])")
+    before = deck.graph()
+    deck.click("film_grain")
+    assert deck.graph() == before
+
+
+def test_search_narrows_as_typed_and_survives_closing(deck: DeckPage) -> None:
+    parsed(deck)
+    deck.page.get_by_role("searchbox", name="Search LoRAs").click()
+    deck.page.keyboard.type("ink")
+    expect(deck.page.locator("lora-deck [role=option]")).to_have_count(1)
+    deck.page.click('nav button[aria-label^="LoRA Deck"]')
+    expect(deck.page.locator("lora-deck")).to_have_count(0)
+    deck.page.click('nav button[aria-label^="LoRA Deck"]')
+    expect(deck.page.get_by_role("searchbox", name="Search LoRAs")).to_have_value("ink")
+    expect(deck.page.locator("lora-deck [role=option]")).to_have_count(1)
+    deck.page.get_by_role("searchbox", name="Search LoRAs").fill("inkwsh")
+    expect(deck.page.locator(".ld-blank h3")).to_contain_text("inkwsh")
+    deck.shot("sidebar-no-hits")
+    deck.page.get_by_role("button", name="Clear search and filters").click()
+    expect(deck.page.locator("lora-deck [role=option]")).to_have_count(7)
+
+
+def test_other_tabs_leave_nothing_of_the_deck_behind(deck: DeckPage) -> None:
+    parsed(deck)
+    deck.page.evaluate("""() => { if (!window.otherTab) app.extensionManager.registerSidebarTab({
+        id: "other", title: "Other", icon: "pi pi-star", type: "custom", render(el) { el.append("other tab") } })
+        window.otherTab = true; app.extensionManager.sidebarTab.toggleSidebarTab("other") }""")
+    deck.page.wait_for_timeout(300)
+    expect(deck.page.locator("lora-deck")).to_have_count(0)
+    deck.page.evaluate("() => app.extensionManager.sidebarTab.toggleSidebarTab('model-library')")
+    deck.page.wait_for_timeout(300)
+    expect(deck.page.locator("lora-deck")).to_have_count(0)
+    deck.open()
+    expect(deck.page.locator("lora-deck")).to_have_count(1)
+
+
+def test_fits_the_checkpoint_says_what_it_hides(deck: DeckPage) -> None:
+    deck.build()
+    deck.open()
+    deck.reset()
+    chip = deck.page.get_by_role("button", name=re.compile("Fits SD1"))
+    expect(chip).to_have_attribute("aria-pressed", "true")
+    expect(chip).to_contain_text("1 hidden")
+    assert not any("velvet_dusk_flux" in name for name in deck.names())
+    deck.page.get_by_role("button", name="Show them").click()
+    expect(deck.card("velvet_dusk_flux")).to_be_visible()
+    expect(chip).to_have_attribute("aria-pressed", "false")

@@ -1,0 +1,431 @@
+/** The panel in the sidebar: it holds its parts together and gives the user's gestures to them. */
+
+import { empty, failed, noHits, offline, skeleton } from "./blank.mjs?v=0.1.0"
+import { fillCard, fault, isVideo, titleOf, video } from "./card.mjs?v=0.1.0"
+import { architectureOf, checkpointName } from "./checkpoint.mjs?v=0.1.0"
+import { h, icon, iconButton } from "./dom.mjs?v=0.1.0"
+import { activeChips, chip, clearEverything, filterPopover } from "./filters.mjs?v=0.1.0"
+import { Flyout } from "./flyout.mjs?v=0.1.0"
+import { crumbs, folderTree, treeView } from "./folders.mjs?v=0.1.0"
+import { Foot } from "./foot.mjs?v=0.1.0"
+import { Gestures } from "./gestures.mjs?v=0.1.0"
+import { Grid } from "./grid.mjs?v=0.1.0"
+import { onEvent } from "./host.mjs?v=0.1.0"
+import { CardList, counts, hashing, refresh, resolve, status } from "./library.mjs?v=0.1.0"
+import { idsInGraph, marksOf, targetText } from "./marks.mjs?v=0.1.0"
+import { forgetMeanings } from "./meanings.mjs?v=0.1.0"
+import { openMenu } from "./menu.mjs?v=0.1.0"
+import { chosen } from "./settings.mjs?v=0.1.0"
+import { filtersOn, isNarrowed, onUpdate, state, update } from "./store.mjs?v=0.1.0"
+import { onTarget } from "./target.mjs?v=0.1.0"
+import { moreItems, orderName, viewItems } from "./view.mjs?v=0.1.0"
+import { count, number, t } from "./words.mjs?v=0.1.0"
+
+const TYPED_MS = 120
+const RENEW_MS = 700
+const LOOK_MS = 500
+const SKELETON_MS = 150
+const RETRY_S = 8
+/** What changes the list. */
+const LISTED = ["text", "folder", "architectures", "families", "tags", "favourite", "used", "inGraph", "noPreview", "missing", "problem", "fits", "order", "descending"]
+
+export class Deck extends HTMLElement {
+    connectedCallback() {
+        if (this.frame) return
+        /** @type {{name: string, architecture: string|null}} */ this.checkpoint = { name: "", architecture: null }
+        /** @type {Map<number, string>} card id → weight in the prompt */ this.marks = new Map()
+        /** @type {number[]} */ this.inGraph = []
+        /** @type {any} */ this.counted = null
+        /** @type {any} */ this.everything = null
+        this.allTags = false
+        this.list = new CardList(() => this.drawList(), error => this.showError(error))
+        this.grid = new Grid({ fill: (e, i) => this.fill(e, i), need: (from, to) => this.list.need(from, to) }, t("deck.list"))
+        this.foot = new Foot()
+        this.flyout = new Flyout({
+            weight: card => this.marks.get(card.id) ?? null,
+            blurred: card => this.isBlurred(card),
+            unblur: card => {
+                state.shown.add(card.id)
+                this.grid.refill()
+                this.flyout.draw()
+            },
+            toggle: card => this.gestures.act([card]),
+            step: (card, step) => this.gestures.step(card, step),
+        })
+        this.gestures = new Gestures(this)
+        this.build()
+        this.grid.setSize(state.size)
+        this.grid.focus = state.focus
+        this.slow = setTimeout(() => !this.list.known && this.showBlank(skeleton()), SKELETON_MS)
+        this.begin()
+    }
+
+    disconnectedCallback() {
+        clearInterval(this.looking)
+        clearInterval(this.retrying)
+        clearTimeout(this.slow)
+        clearTimeout(this.renewing)
+        clearTimeout(this.typing)
+        for (const end of this.ends ?? []) end()
+        this.gestures?.close()
+        this.flyout?.close()
+        this.grid?.close()
+        this.frame?.remove()
+        this.frame = null
+    }
+
+    build() {
+        this.search = h("input", {
+            type: "text", role: "searchbox", "aria-label": t("deck.search"), placeholder: t("deck.search_hint"), autocomplete: "off",
+            spellcheck: "false", onInput: () => this.typed(),
+        })
+        this.search.value = state.text
+        this.clear = iconButton("x", t("deck.clear_search"), { class: "ld-ib--24", onClick: () => {
+            update({ text: "" })
+            this.search.focus()
+        } })
+        this.filterButton = iconButton("filter", t("filters.label"), { class: "ld-ib--field", "aria-haspopup": "dialog", "aria-expanded": "false", onClick: () => this.toggleFilters() })
+        this.viewButton = iconButton("view", t("view.label"), { class: "ld-ib--field", "aria-haspopup": "menu", "aria-expanded": "false",
+            onClick: () => openMenu(t("view.label"), viewItems(), this.viewButton) })
+        this.tools = h("div.ld-tools", null, h("div.ld-field", null, icon("search"), this.search, this.clear), this.filterButton, this.viewButton)
+        this.notes = h("div")
+        this.chips = h("div.ld-chips", { role: "group", "aria-label": t("filters.active") })
+        this.path = h("div.ld-path")
+        this.tree = h("div", { style: { display: "contents" } })
+        this.blank = h("div.ld-list.ld-scroll", { hidden: true })
+        const more = iconButton("more", t("deck.more"), { "aria-haspopup": "menu", "aria-expanded": "false", onClick: () => openMenu(t("deck.more"), moreItems(this.hash), more) })
+        this.frame = h("section.ld.ld-deck", { "aria-label": "LoRA Deck" },
+            h("header.ld-head", null, h("h2", null, "LoRA Deck"), iconButton("refresh", t("deck.refresh"), { onClick: () => this.lookAgain() }), more),
+            this.notes, this.tools, this.chips, this.path,
+            h("div.ld-body", null, this.tree, h("div.ld-main", null, this.grid.element, this.blank)), this.foot.element)
+        this.frame.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.gestures.keyInPanel(event))
+        this.append(this.frame)
+        this.drawTools()
+    }
+
+    async begin() {
+        this.ends = [
+            onUpdate(patch => this.changed(patch)),
+            onTarget(() => this.look()),
+            onEvent("graphChanged", () => {
+                this.foot.graphChanged()
+                this.look()
+            }),
+            onEvent("lora-deck.changed", () => this.renewSoon()),
+            onEvent("lora-deck.scan", scan => this.work({ scan })),
+            onEvent("lora-deck.hash", hash => this.work({ hash })),
+            onEvent("reconnected", () => this.list.renew(this.grid.firstInView())),
+        ]
+        this.looking = setInterval(() => this.look(), LOOK_MS)
+        await this.look(true)
+        this.reload()
+        status().then(found => {
+            this.folders = found.folders
+            this.work(found)
+            if (this.list.known) this.drawList()
+        }, error => this.showError(error))
+    }
+
+    // ── what is shown ───────────────────────────────────────────────────────────────────────────────────────
+
+    /** @returns {boolean} whether the list is narrowed to the checkpoint */
+    get fitting() {
+        return state.fits && Boolean(this.checkpoint?.architecture) && !state.architectures.length
+    }
+
+    query() {
+        return {
+            text: state.text, folder: state.folder, family: state.families, tag: state.tags, favourite: state.favourite, used: state.used,
+            no_preview: state.noPreview, missing: state.missing, problem: state.problem,
+            architecture: this.fitting ? [this.checkpoint?.architecture, ""] : state.architectures,
+            ...(state.inGraph ? { ids: this.inGraph?.length ? this.inGraph : [0] } : {}),
+        }
+    }
+
+    reload() {
+        this.list.show({ ...this.query(), order: state.order, descending: state.descending })
+        this.recount()
+    }
+
+    async recount() {
+        const asked = (this.asked = {})
+        try {
+            const [found, everything] = await Promise.all([counts(this.query()), counts({})])
+            if (asked !== this.asked) return
+            this.counted = found
+            this.everything = everything
+        } catch (error) {
+            return void this.showError(/** @type {any} */ (error))
+        }
+        this.drawTools()
+        this.drawTail()
+    }
+
+    /** How many the checkpoint hides. */
+    get concealed() {
+        if (!this.fitting || !this.counted) return 0
+        const fits = [this.checkpoint?.architecture, ""]
+        return Object.entries(this.counted.architecture).reduce((all, [name, many]) => all + (fits.includes(name) ? 0 : many), 0)
+    }
+
+    /** @param {Partial<import("./store.mjs").State>} patch */
+    changed(patch) {
+        const keys = Object.keys(patch)
+        if (keys.includes("size")) this.grid.setSize(state.size)
+        if (keys.some(key => LISTED.includes(key))) {
+            if (keys.includes("text") && this.search.value !== state.text) this.search.value = state.text
+            this.grid.element.scrollTop = 0
+            this.grid.focus = 0
+            if (patch.inGraph) this.look(true).then(() => this.reload())
+            else this.reload()
+        }
+        if (keys.includes("picked")) this.drawPicked()
+        this.drawTools()
+    }
+
+    typed() {
+        clearTimeout(this.typing)
+        this.clear.hidden = !this.search.value
+        this.typing = setTimeout(() => update({ text: this.search.value }), TYPED_MS)
+    }
+
+    drawTools() {
+        this.clear.hidden = !this.search.value
+        const on = filtersOn()
+        this.filterButton.setAttribute("aria-label", on ? t("filters.label_on", { count: on }) : t("filters.label"))
+        this.filterButton.querySelector(".ld-ib__n")?.remove()
+        if (on) this.filterButton.append(h("span.ld-ib__n", { "aria-hidden": true }, String(on)))
+        const { name, architecture } = this.checkpoint ?? { name: "", architecture: null }
+        const title = titleOf(name)
+        const hiding = this.concealed
+        const fits = architecture && !state.architectures.length && chip(
+            [icon("link", "ld-i--12"), h("span.ld-trunc", null, t("deck.fits", { name: architecture }))], state.fits,
+            () => update({ fits: !state.fits }), undefined, { title: t("deck.fits_title", { name: title }) })
+        if (fits && hiding) fits.append(h("span.ld-chip__n", null, count("deck.hidden_short", hiding)))
+        const chips = [fits, ...activeChips()].filter(Boolean)
+        this.chips.replaceChildren(.../** @type {Node[]} */ (chips))
+        this.chips.hidden = !chips.length
+        const direction = t(state.descending ? "view.descending" : "view.ascending")
+        this.path.replaceChildren(
+            iconButton("tree", t("folders.toggle"), { class: "ld-ib--24", "aria-expanded": String(state.tree), onClick: () => update({ tree: !state.tree }) }),
+            crumbs(), h("span.ld-path__n", { role: "status" }, this.list.known ? number(this.list.total) : ""),
+            h("button.ld-sort", { type: "button", title: t("view.order"), "aria-label": t("view.order_is", { name: orderName(), direction }), onClick: () => update({ descending: !state.descending }) },
+                icon("sort", "ld-i--12"), orderName()))
+        this.drawTree()
+        if (this.popover) this.drawFilters()
+    }
+
+    drawTree() {
+        const held = this.tree.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement).dataset.path : undefined
+        const scroll = this.tree.firstElementChild?.scrollTop ?? 0
+        if (!state.tree || !this.everything) return this.tree.replaceChildren()
+        const tree = treeView(folderTree(this.counted?.folder ?? this.everything.folder))
+        this.tree.replaceChildren(tree)
+        tree.scrollTop = scroll
+        if (held !== undefined) /** @type {HTMLElement|null} */ (tree.querySelector(`[data-path="${CSS.escape(held)}"]`))?.focus()
+    }
+
+    toggleFilters() {
+        if (this.popover) return this.closeFilters()
+        this.allTags = false
+        this.popover = h("div")
+        this.tools.append(this.popover)
+        this.filterButton.setAttribute("aria-expanded", "true")
+        this.outside = (/** @type {Event} */ event) => {
+            const at = /** @type {Node} */ (event.target)
+            if (!this.popover?.contains(at) && !this.filterButton.contains(at)) this.closeFilters()
+        }
+        document.addEventListener("pointerdown", this.outside, true)
+        this.look(true).then(() => this.drawFilters(true))
+    }
+
+    closeFilters() {
+        if (!this.popover) return
+        if (this.outside) document.removeEventListener("pointerdown", this.outside, true)
+        const held = this.popover.contains(document.activeElement)
+        this.popover.remove()
+        this.popover = null
+        this.filterButton.setAttribute("aria-expanded", "false")
+        if (held) this.filterButton.focus()
+    }
+
+    drawFilters(first = false) {
+        if (!this.popover || !this.counted) return
+        const held = /** @type {HTMLElement|null} */ (this.popover.contains(document.activeElement) ? document.activeElement : null)?.dataset.key
+        const scroll = this.popover.firstElementChild?.scrollTop ?? 0
+        const shown = filterPopover({ ...this.counted, all: this.everything?.total }, this.inGraph?.length ?? 0, Boolean(this.allTags), () => {
+            this.allTags = true
+            this.drawFilters()
+        })
+        this.popover.replaceChildren(shown)
+        shown.scrollTop = scroll
+        const next = held && shown.querySelector(`[data-key="${CSS.escape(held)}"]`)
+        if (first || held) /** @type {HTMLElement|null} */ (next || shown.querySelector("button"))?.focus({ preventScroll: true })
+    }
+
+    // ── the list ────────────────────────────────────────────────────────────────────────────────────────────
+
+    /** @param {import("./library.mjs").Card} card */
+    isBlurred(card) {
+        return card.adult && !state.shown.has(card.id) && chosen("BlurAdult") !== false && Boolean(card.preview_version)
+    }
+
+    /** @param {HTMLElement} element @param {number} index */
+    fill(element, index) {
+        const card = this.list.at(index)
+        fillCard(element, card, {
+            on: (card && this.marks?.get(card.id)) ?? null, picked: Boolean(card && state.picked.has(card.id)),
+            blurred: Boolean(card && this.isBlurred(card)), size: state.size,
+        })
+    }
+
+    drawList() {
+        clearTimeout(this.slow)
+        const first = this.grid.total === 0
+        this.grid.setTotal(this.list.total)
+        if (this.list.total) {
+            this.blank.hidden = true
+            this.grid.element.hidden = false
+            if (first && state.scroll) this.grid.element.scrollTop = state.scroll
+            this.grid.refill()
+        } else this.showNothing()
+        this.drawTail()
+        const many = this.path.querySelector(".ld-path__n")
+        if (many) many.textContent = number(this.list.total)
+    }
+
+    drawTail() {
+        const hiding = this.concealed
+        this.grid.after.replaceChildren(...(hiding ? [h("p.ld-hid", null, count("deck.hidden", hiding, { name: titleOf(this.checkpoint?.name ?? "") }), " ",
+            h("button.ld-link", { type: "button", onClick: () => update({ fits: false }) }, t("deck.show_them")))] : []))
+        if (this.list.known && !this.list.total) this.showNothing()
+    }
+
+    /** @param {Node} content */
+    showBlank(content) {
+        this.blank.replaceChildren(content)
+        this.blank.hidden = false
+        this.grid.element.hidden = true
+    }
+
+    showNothing() {
+        if (!isNarrowed() && !this.concealed) {
+            if (this.scanning) return this.showBlank(skeleton())
+            return this.showBlank(empty(this.folders ?? [], () => this.lookAgain()))
+        }
+        const draw = (/** @type {string} */ suggestion) => this.showBlank(noHits(
+            { text: state.text, hidden: this.concealed, fits: this.checkpoint?.architecture ?? "", suggestion },
+            { suggest: text => update({ text }), showHidden: () => update({ fits: false }), clear: clearEverything }))
+        draw("")
+        const { text } = state
+        if (text) resolve(text).catch(error => {
+            const [suggestion = ""] = error.body?.suggestions ?? []
+            if (suggestion && state.text === text && !this.list.total) draw(titleOf(suggestion))
+        })
+    }
+
+    /** @param {import("./library.mjs").LibraryError|null} error */
+    showError(error) {
+        clearInterval(this.retrying)
+        this.retrying = undefined
+        if (!error) return this.notes.replaceChildren()
+        clearTimeout(this.slow)
+        const again = () => {
+            clearInterval(this.retrying)
+            this.list.renew(this.grid.firstInView())
+            this.recount()
+        }
+        if (error.status) return this.notes.replaceChildren(failed(error.message, again))
+        let left = RETRY_S
+        const note = offline(left, again)
+        this.notes.replaceChildren(note)
+        this.retrying = setInterval(() => {
+            left--
+            const words = note.querySelector("span")
+            if (words) words.textContent = t("blank.trying", { seconds: left })
+            if (left <= 0) again()
+        }, 1000)
+    }
+
+    renewSoon() {
+        forgetMeanings()
+        this.renewing ??= setTimeout(() => {
+            this.renewing = undefined
+            this.text = undefined
+            this.list.renew(this.grid.firstInView())
+            this.recount()
+            this.look()
+        }, RENEW_MS)
+    }
+
+    async lookAgain() {
+        try {
+            this.work(await refresh())
+        } catch (error) {
+            this.showError(/** @type {any} */ (error))
+        }
+    }
+
+    /** @param {{scan?: any, hash?: any}} found */
+    work({ scan, hash }) {
+        this.scan = scan ?? this.scan ?? { phase: "idle", done: 0, total: 0 }
+        this.hash = hash ?? this.hash ?? { running: false }
+        const was = this.scanning
+        this.scanning = this.scan.phase !== "idle"
+        this.foot.work(this.scan, this.hash, action => hashing(action).then(now => this.work({ hash: now }), error => this.showError(error)))
+        if (was && !this.scanning && this.list.known && !this.list.total) this.renewSoon()
+    }
+
+    // ── the graph ───────────────────────────────────────────────────────────────────────────────────────────
+
+    /** Looks at the prompt and the checkpoint, and marks the cards. @param {boolean} [graph] whether to ask what the graph names, too */
+    async look(graph = false) {
+        const text = targetText()
+        if (text !== this.text) {
+            this.text = text
+            const marks = await marksOf(text)
+            if (text === this.text) this.setMarks(marks)
+        }
+        const name = checkpointName()
+        if (name !== this.checkpoint?.name) {
+            const architecture = name ? await architectureOf(name) : null
+            const before = this.checkpoint?.architecture
+            this.checkpoint = { name, architecture }
+            if (this.list?.known && before !== architecture) this.reload()
+            if (this.frame) this.drawTools()
+        }
+        if (graph || state.inGraph) {
+            const ids = await idsInGraph()
+            const same = ids.length === this.inGraph?.length && ids.every(id => this.inGraph?.includes(id))
+            this.inGraph = ids
+            if (!same && state.inGraph && this.list.known) this.reload()
+        }
+    }
+
+    /** @param {Map<number, string>} marks */
+    setMarks(marks) {
+        const before = this.marks ?? new Map()
+        const changed = new Set([...before.keys(), ...marks.keys()].filter(id => before.get(id) !== marks.get(id)))
+        this.marks = marks
+        if (!changed.size) return
+        this.grid.refill(index => changed.has(this.list.at(index)?.id ?? -1))
+        this.flyout.draw()
+    }
+
+    drawPicked() {
+        this.frame.classList.toggle("is-picking", state.picked.size > 0)
+        this.grid.refill()
+        this.foot.select(state.picked.size, {
+            insert: () => this.gestures.act([...state.picked.values()]),
+            more: button => this.gestures.menu([...state.picked.values()], button),
+            clear: () => update({ picked: new Map() }),
+        })
+    }
+
+    /** @param {HTMLElement} element @param {import("./library.mjs").Card} card */
+    play(element, card) {
+        const place = element.querySelector(".ld-pic")
+        if (!isVideo(card) || this.isBlurred(card) || fault(card) || !place || place.querySelector("video")) return
+        place.append(video(card))
+    }
+}

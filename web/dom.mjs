@@ -1,0 +1,96 @@
+/** Elements from plain values. Texts become text nodes and attributes are set by name, so nothing of a user's is markup. */
+
+const SVG = "http://www.w3.org/2000/svg"
+
+/**
+ * @typedef {Node|string|number|null|undefined|false} Child
+ *
+ * @param {string} tag `name` or `name.class.class`
+ * @param {Record<string, any>|null} [given] attributes; `on…` functions are listeners, `style` may hold custom
+ *     properties, `true` sets an empty attribute, `false`, `null` and `undefined` set none
+ * @param {...(Child|Child[])} children
+ * @returns {any}
+ */
+export function h(tag, given, ...children) {
+    const [name, ...classes] = tag.split(".")
+    const element = document.createElement(name)
+    if (classes.length) element.className = classes.join(" ")
+    for (const [key, value] of Object.entries(given ?? {})) {
+        if (value === false || value == null) continue
+        if (key.startsWith("on")) element.addEventListener(key.slice(2).toLowerCase(), value)
+        else if (key === "style") for (const [rule, v] of Object.entries(value)) element.style.setProperty(rule, String(v))
+        else if (key === "class") element.classList.add(...value.split(" ").filter(Boolean))
+        else element.setAttribute(key, value === true ? "" : String(value))
+    }
+    element.append(.../** @type {any[]} */ (children.flat().filter(c => c !== false && c != null)))
+    return element
+}
+
+// Own drawings on a grid of 24, with round strokes of 2.
+const PATHS = {
+    search: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14ZM20.5 20.5 16 16",
+    filter: "M3 6h18M6.5 12h11M10 18h4",
+    view: "M4 7h7M17 7h3M4 17h3M13 17h7M14 7m-3 0a3 3 0 1 0 6 0 3 3 0 1 0-6 0M10 17m-3 0a3 3 0 1 0 6 0 3 3 0 1 0-6 0",
+    refresh: "M20 11A8 8 0 0 0 6 6.3L3.5 9M3.5 4v5h5M4 13a8 8 0 0 0 14 4.7l2.5-2.7M20.5 20v-5h-5",
+    more: "M4.2 12a.8.8 0 1 0 1.6 0 .8.8 0 1 0-1.6 0M11.2 12a.8.8 0 1 0 1.6 0 .8.8 0 1 0-1.6 0M18.2 12a.8.8 0 1 0 1.6 0 .8.8 0 1 0-1.6 0",
+    x: "M6 6l12 12M18 6 6 18",
+    right: "M9 5l7 7-7 7",
+    down: "M5 9l7 7 7-7",
+    folder: "M3 7a2 2 0 0 1 2-2h4l2.5 3H19a2 2 0 0 1 2 2v7a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2Z",
+    open: "M3 18V7a2 2 0 0 1 2-2h4l2.5 3H18a2 2 0 0 1 2 2v1M3 18l2.6-6a2 2 0 0 1 1.8-1H21a1 1 0 0 1 .9 1.4l-2 5A2 2 0 0 1 18 19H4a1 1 0 0 1-1-1Z",
+    tree: "M5 4v12a2 2 0 0 0 2 2h4M5 9h6M15 6.5h5v5h-5zM15 15.5h5v5h-5z",
+    library: "M4 5v15M9 5v15M14 5.4l5.2 14.2",
+    text: "M4 6h16M4 11h9M4 16h6M17 12v8M13.5 16h7",
+    copy: "M9 9h9a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2h-8a2 2 0 0 1-2-2v-9M5 15H4a1 1 0 0 1-1-1V5a2 2 0 0 1 2-2h8a2 2 0 0 1 2 1",
+    hash: "M5 9h15M4 15h15M10 4 8 20M16 4l-2 16",
+    check: "M5 12.5l4.5 4.5L19.5 7",
+    bad: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18ZM12 8v5M12 16.2h.01",
+    eyeoff: "M4 4l16 16M9.9 5.6A9.8 9.8 0 0 1 12 5.4c5 0 8.4 4 9.5 6.6a13 13 0 0 1-2.6 3.7M6.3 7.6A13.6 13.6 0 0 0 2.5 12C3.6 14.6 7 18.6 12 18.6c1.7 0 3.2-.5 4.5-1.2M9.9 10.2a3 3 0 0 0 4 4",
+    play: "M8 5.5v13l10.5-6.5Z",
+    link: "M10 14a4 4 0 0 0 5.7 0l3-3A4 4 0 0 0 13 5.3l-1 1M14 10a4 4 0 0 0-5.7 0l-3 3A4 4 0 0 0 11 18.7l1-1",
+    unlink: "M18.9 12.6A4 4 0 0 0 13.2 7l-1.5 1.4M5.2 11.3a4 4 0 0 0 5.7 5.7l1.4-1.4M8.2 3.8v2.4M3.8 8.2h2.4M16 17.8v2.4M17.8 16h2.4",
+    list: "M4 6h.01M4 12h.01M4 18h.01M9 6h11M9 12h11M9 18h11",
+    small: "M4 4h16v16H4zM9.3 4v16M14.7 4v16M4 9.3h16M4 14.7h16",
+    medium: "M4 4h6v6H4zM14 4h6v6h-6zM4 14h6v6H4zM14 14h6v6h-6z",
+    large: "M4 4h16v16H4zM4 16l5-5 4 4 2-2 5 5",
+    sort: "M7 5v14M3.5 15.5 7 19l3.5-3.5M17 19V5M13.5 8.5 17 5l3.5 3.5",
+    image: "M5 4h14a1 1 0 0 1 1 1v14a1 1 0 0 1-1 1H5a1 1 0 0 1-1-1V5a1 1 0 0 1 1-1ZM4 16l4.5-4.5 4 4L15 13l5 5M15 8.5h.01",
+    undo: "M8 5 4 9l4 4M4 9h10a6 6 0 0 1 0 12h-3",
+    off: "M4 4l16 16M2.5 9.5A15 15 0 0 1 7 6.6M21.5 9.5A15 15 0 0 0 11 5.1M6 13a10 10 0 0 1 4-2.3M18 13a10 10 0 0 0-2.5-1.7M9.3 16.5a4.5 4.5 0 0 1 5.4 0M12 20h.01",
+    pause: "M9 5v14M15 5v14",
+    minus: "M6 12h12",
+    plus: "M12 6v12M6 12h12",
+    star: "M12 3.8l2.6 5.2 5.7.8-4.1 4 1 5.7-5.2-2.7-5.1 2.7 1-5.7-4.1-4 5.7-.8Z",
+    gear: "M12 8.5a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7ZM12 3v2.5M12 18.5V21M3 12h2.5M18.5 12H21M5.6 5.6l1.8 1.8M16.6 16.6l1.8 1.8M18.4 5.6l-1.8 1.8M7.4 16.6l-1.8 1.8",
+}
+
+/** @typedef {keyof typeof PATHS} IconName */
+
+/**
+ * @param {IconName} name
+ * @param {string} [more] further classes
+ */
+export function icon(name, more = "") {
+    const svg = document.createElementNS(SVG, "svg")
+    svg.setAttribute("class", `ld-i ${more}`)
+    svg.setAttribute("viewBox", "0 0 24 24")
+    svg.setAttribute("aria-hidden", "true")
+    const path = document.createElementNS(SVG, "path")
+    path.setAttribute("d", PATHS[name])
+    svg.append(path)
+    return svg
+}
+
+/**
+ * A button that shows an icon alone.
+ *
+ * @param {IconName} name
+ * @param {string} label
+ * @param {Record<string, any>} [given]
+ * @returns {HTMLButtonElement}
+ */
+export const iconButton = (name, label, given) =>
+    h("button.ld-ib", { type: "button", "aria-label": label, title: label, ...given }, icon(name))
+
+/** @param {string} text @returns {HTMLElement} for screen readers alone */
+export const hidden = text => h("span.ld-vh", null, text)

@@ -1,0 +1,39 @@
+/** The deck's settings in the host's settings dialog. Their names are translated by `locales/<language>/settings.json`. */
+
+import { setting } from "./host.mjs?v=0.1.0"
+
+/** @type {Record<string, any>} */
+const DEFAULTS = {
+    "LoRADeck.DefaultWeight": 1,
+    "LoRADeck.ActivationText": true,
+    "LoRADeck.Separator": " ",
+    "LoRADeck.NameInserted": "file",
+    "LoRADeck.Connect": "ask",
+    "LoRADeck.CardSize": "medium",
+    "LoRADeck.BlurAdult": true,
+    "LoRADeck.FlyoutDelay": 500,
+    "LoRADeck.FitsCheckpoint": "on",
+}
+
+/** @param {string} id @param {string} name @param {object} more */
+const row = (id, name, more) => ({ id: `LoRADeck.${id}`, name, defaultValue: DEFAULTS[`LoRADeck.${id}`], category: ["LoRADeck", "Sidebar", id], ...more })
+
+/** @param {...[string, string]} pairs */
+const choices = (...pairs) => pairs.map(([value, text]) => ({ value, text }))
+
+/** What the host is told; `onChange` is called with every change. @param {(id: string) => void} onChange */
+export const settings = onChange =>
+    [
+        row("FlyoutDelay", "Hover flyout delay in ms, -1 for never", { type: "number", attrs: { min: -1, max: 2000, step: 100 } }),
+        row("FitsCheckpoint", "Show only what fits the checkpoint", { type: "combo", options: choices(["on", "on if known"], ["off", "off"], ["left", "as left"]) }),
+        row("BlurAdult", "Blur adult previews", { type: "boolean" }),
+        row("CardSize", "Card size", { type: "combo", options: choices(["list", "list"], ["small", "small"], ["medium", "medium"], ["large", "large"]) }),
+        row("Connect", "A prompt that is not connected", { type: "combo", options: choices(["ask", "ask"], ["connect", "connect it"], ["insert", "insert only"]) }),
+        row("NameInserted", "Name inserted", { type: "combo", options: choices(["file", "file name"], ["alias", "alias"]) }),
+        row("Separator", "Separator before a tag", { type: "text" }),
+        row("ActivationText", "Click inserts activation text", { type: "boolean" }),
+        row("DefaultWeight", "Default weight, where the card has none", { type: "number", attrs: { min: -10, max: 10, step: 0.05 } }),
+    ].map(each => ({ ...each, onChange: () => onChange(each.id) }))
+
+/** @param {string} id without the pack's prefix */
+export const chosen = id => setting(`LoRADeck.${id}`) ?? DEFAULTS[`LoRADeck.${id}`]
