@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from .text import fold
 
 EXTENSIONS = (".safetensors", ".sft", ".pt", ".pt2", ".pth", ".ckpt", ".bin", ".pkl")
+NAMED_BY_FOLDER = frozenset({"adapter_model", "pytorch_lora_weights"})
+"""Base names that say nothing: PEFT's and diffusers' own, the same for every LoRA."""
 LONGEST = 4_096
 """Characters; no path is longer, so nothing longer is compared with any."""
 
@@ -38,6 +40,14 @@ def base_of(path: str) -> str:
     return path.rpartition("/")[2]
 
 
+def called(path: str) -> str:
+    """What a file is called: its path without the extension, or its folder's where every file of its writer is named
+    alike and the folder tells them apart (PEFT, diffusers)."""
+    stem = without_extension(path)
+    folder, _, base = stem.rpartition("/")
+    return folder if folder and base.lower() in NAMED_BY_FOLDER else stem
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A file that a name may mean."""
@@ -51,9 +61,9 @@ class Candidate:
 
 
 def lookup_terms(name: str) -> set[str]:
-    """Folded base names, without extension, that a file must have to answer to `name` by path or base name."""
-    base = base_of(normalise(name))
-    return {fold(base), fold(without_extension(base))}
+    """Folded names, as `called` gives their last part, that a file must have to answer to `name` by path or name."""
+    path = normalise(name)
+    return {fold(base_of(path)), fold(base_of(without_extension(path))), fold(base_of(called(path)))}
 
 
 def answering(name: str, candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -79,7 +89,8 @@ def normalise_path(name: str) -> str:
 
 def _step(path: str, wanted: str, exact: str, folded: str) -> int | None:
     stem = without_extension(path)
-    forms = (path, stem, base_of(path), base_of(stem))
+    name = called(path)
+    forms = (path, stem, base_of(path), base_of(stem), *(() if name == stem else (name, base_of(name))))
     for step, form in enumerate(forms):
         if form in (wanted, exact):
             return step
@@ -103,7 +114,8 @@ def shortest(name: str, same_base: Iterable[Candidate]) -> str:
     """The shortest spelling that means the file `name` and no other, among all files of its base name."""
     stem = without_extension(normalise_path(name))
     candidates = list(same_base)
-    for spelling in (base_of(stem), base_of(normalise_path(name)), stem):
+    title = called(normalise_path(name))
+    for spelling in (base_of(title), base_of(stem), base_of(normalise_path(name)), title, stem):
         found, _ = first_of_each_path(answering(spelling, candidates))
         if len(found) == 1 and found[0].name == name:
             return spelling

@@ -20,7 +20,7 @@ from typing import Any
 from .beside import Beside, Entry, Folder
 from .card import Card, read_card, summary
 from .fields import FIELDS
-from .names import base_of, without_extension
+from .names import base_of, called
 from .roots import Roots
 from .schema import AWAY, MISSING, PRESENT, Store
 from .text import fold, natural, storable
@@ -207,7 +207,7 @@ def _insert(connection: sqlite3.Connection, listing: Listing, entry: Entry, name
             found: Found) -> _Work:  # fmt: skip
     found.added += 1
     folder_name = storable(listing.folder)
-    base = base_of(without_extension(name))
+    base = base_of(called(name))
     position = roots.loras.index(listing.root)
     moved = None if found.first else _moved_from(connection, entry)
     if moved is not None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of the tables; an index of another version is rebuilt."""
 
 BUSY_SECONDS = 30
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS files (
     root TEXT NOT NULL,              -- as the host lists it
     folder TEXT NOT NULL,            -- below root, with /, empty for root itself
     name TEXT NOT NULL,              -- below root, with /
-    base TEXT NOT NULL,              -- folded base name without extension: what names are looked up by
+    base TEXT NOT NULL,              -- folded last part of what the file is called: what names are looked up by
     real TEXT NOT NULL,              -- realpath
     inode INTEGER NOT NULL,
     size INTEGER NOT NULL,

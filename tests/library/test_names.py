@@ -18,7 +18,8 @@ from .make import write_lora
 
 PATHS = ["ink.safetensors", "styles/ink_v2.safetensors", "styles/grain.safetensors", "film/grain.safetensors",
          "v1.0.safetensors", "v1.0.pt", "Möbel.safetensors", "Case.safetensors", "a/[x] (1).safetensors",
-         "deep/er/ink_v3.safetensors", "墨/水墨.safetensors", "A.safetensors", "a.safetensors"]  # fmt: skip
+         "deep/er/ink_v3.safetensors", "墨/水墨.safetensors", "A.safetensors", "a.safetensors",
+         "peft/frost/adapter_model.safetensors", "rime/pytorch_lora_weights.safetensors", "ink/adapter_model.bin"]  # fmt: skip
 CANDIDATES = [Candidate(number, "/r", path, 0) for number, path in enumerate(PATHS)]
 
 
@@ -44,6 +45,12 @@ CANDIDATES = [Candidate(number, "/r", path, 0) for number, path in enumerate(PAT
         ("A", ["A.safetensors"]),
         ("[x] (1)", ["a/[x] (1).safetensors"]),
         ("水墨", ["墨/水墨.safetensors"]),
+        ("frost", ["peft/frost/adapter_model.safetensors"]),
+        ("peft/frost", ["peft/frost/adapter_model.safetensors"]),
+        ("peft\\frost\\adapter_model", ["peft/frost/adapter_model.safetensors"]),
+        ("Rime", ["rime/pytorch_lora_weights.safetensors"]),
+        ("ink/adapter_model", ["ink/adapter_model.bin"]),
+        ("peft", []),
         ("", []),
         ("/", []),
         ("..", []),
@@ -95,6 +102,24 @@ def test_same_path_in_two_folders_is_the_hosts_first_and_says_so(make_library: M
     assert Path(file.path).is_relative_to(first)
     assert file.hides == (str(other),)
     assert Path(find(make_library(second, first), "ink").path).is_relative_to(second)
+
+
+def test_an_adapter_folder_is_one_lora_named_by_its_folder(make_library: MakeLibrary, loras: Path) -> None:
+    for number, folder in enumerate(("frost", "peft/rime", "peft/ice")):
+        name = "pytorch_lora_weights" if number else "adapter_model"
+        write_lora(loras / folder / f"{name}.safetensors", fill=bytes([number]))
+    library = make_library(loras)
+    assert find(library, "frost").name == "frost/adapter_model.safetensors"
+    for written in (
+        "rime",
+        "peft/rime",
+        "peft/rime/pytorch_lora_weights",
+        "peft/rime/pytorch_lora_weights.safetensors",
+    ):
+        assert find(library, written).name == "peft/rime/pytorch_lora_weights.safetensors"
+    assert spelling(library, "peft/ice/pytorch_lora_weights.safetensors") == "ice"
+    with pytest.raises(LoraNotFoundError):
+        find(library, "pytorch_lora_weights")
 
 
 def test_alias_of_header_and_sidecar(make_library: MakeLibrary, loras: Path) -> None:
