@@ -1,9 +1,9 @@
 """Textual-inversion embeddings inside LoRA files: usable as `embedding:<name>` in the prompts of one CLIP clone.
 
 Keys are `bundle_emb.<name>.<parameter>`. The parameter is an encoder's name (`clip_l`, `clip_g`, …), or says only that
-it is a vector (`vec`, `string_to_param.*`, `emb_params`); then its width decides which encoder it is for. The host looks
-a name up through each encoder's tokenizer, so a clone gets tokenizers of its own that know the bundled names after the
-files of the embeddings folder, which win.
+it is a vector (`vec`, `string_to_param.*`, `emb_params`); then its width decides which encoder it is for. The host
+looks a name up through each encoder's tokenizer, so a clone gets tokenizers of its own that know the bundled names
+after the files of the embeddings folder, which win.
 """
 
 from __future__ import annotations
