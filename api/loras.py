@@ -130,7 +130,8 @@ PAGING = (
     Param("limit", "integer", f"Cards to give, up to {MAX_PAGE}; 100 if not said."),
 )
 ROUTES = (
-    Route("GET", "/lora-deck/loras", list_cards, "A page of cards", "Page", (*FILTERS, *ORDER, *PAGING), refusals=(400,)),
+    Route("GET", "/lora-deck/loras", list_cards, "A page of cards", "Page", (*FILTERS, *ORDER, *PAGING),
+          refusals=(400,)),
     Route("GET", "/lora-deck/loras/ids", list_ids, "The ids of all hits", "Ids", (*FILTERS, *ORDER), refusals=(400,)),
     Route("GET", "/lora-deck/loras/counts", counts, "How many there are of what", "Counts", FILTERS, refusals=(400,)),
     Route("GET", "/lora-deck/loras/{id}", one_card, "One card, read from disk", "FullCard", refusals=(404,)),

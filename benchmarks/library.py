@@ -339,7 +339,8 @@ def main() -> None:
         root.mkdir(parents=True, exist_ok=True)
         make_tree(root, options.files, options.folders)
         print(f"{options.files:,} files in {options.folders} folders; Python {platform.python_version()},"
-              f" {os.cpu_count()} cores, {platform.machine()}, {platform.system()}; load {os.getloadavg()[0]:.1f}")  # fmt: skip
+              f" {os.cpu_count()} cores, {platform.machine()}, {platform.system()};"
+              f" load {os.getloadavg()[0]:.1f}")  # fmt: skip
         cold_and_warm(root, work, options.runs)
         queries(root, work / "index0")
         memory(root, work)

@@ -6,10 +6,12 @@ then the data. https://huggingface.co/docs/safetensors
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import gt
 from typing import Any
@@ -94,6 +96,27 @@ def read_header_bytes(path: str | os.PathLike[str]) -> tuple[bytes, int]:
 
 def parse_header(raw: bytes, size: int) -> Header:
     """`raw`: the JSON bytes; `size`: bytes of the whole file. Raises `HeaderError`."""
+    with _uncollected():
+        return _parsed(raw, size)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Holds the cycle collector for as long as one header is parsed.
+
+    A header is thousands of small objects without a cycle; the collector would run several times over them and all
+    else that the process holds, which made up a quarter of a scan of 50,000 files.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _parsed(raw: bytes, size: int) -> Header:
     try:
         content = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -49,7 +49,7 @@ class KeyFacts:
         return max((int(number) for number in re.findall(pattern, self._text)), default=-1)
 
     def width(self, pattern: str) -> int | None:
-        """Input width of the first module whose name, with `.` as `_`, holds the pattern; `None` where no shape says."""
+        """Input width of the first module whose name, `.` as `_`, holds the pattern; `None` where no shape says."""
         if pattern not in self._widths:
             self._widths[pattern] = self._width(pattern) if self._contains(pattern) else None
         return self._widths[pattern]

@@ -19,7 +19,8 @@ from .make import write_lora
 PATHS = ["ink.safetensors", "styles/ink_v2.safetensors", "styles/grain.safetensors", "film/grain.safetensors",
          "v1.0.safetensors", "v1.0.pt", "Möbel.safetensors", "Case.safetensors", "a/[x] (1).safetensors",
          "deep/er/ink_v3.safetensors", "墨/水墨.safetensors", "A.safetensors", "a.safetensors",
-         "peft/frost/adapter_model.safetensors", "rime/pytorch_lora_weights.safetensors", "ink/adapter_model.bin"]  # fmt: skip
+         "peft/frost/adapter_model.safetensors", "rime/pytorch_lora_weights.safetensors",
+         "ink/adapter_model.bin"]  # fmt: skip
 CANDIDATES = [Candidate(number, "/r", path, 0) for number, path in enumerate(PATHS)]
 
 
