@@ -19,11 +19,12 @@ from ..stack.printer import print_tag
 from ..stack.stack import LoraStack
 from .adapter import DeckAdapter, Part, pack_part, pack_parts
 from .embeddings import add_embeddings
-from .keymap import Side, architecture_of, blocks_of, weight_shape
+from .keymap import Side, architecture_of, blocks_of, key_map, weight_shape
 from .match import Matching, match
 from .open import OpenFile, open_file
 from .report import ApplyReport, FileReport, count
 from .reuse import ResultCache
+from .unmatched import unmatched
 from .weights import BlockRules, preset_files, read_rules
 
 logger = logging.getLogger("lora_deck")
@@ -114,7 +115,7 @@ def apply_stack(
         unfit = add_embeddings(new_clip, (e for entry in opened for e in entry.opened.embeddings))
         notes.extend(f"The bundled embedding {name!r} fits no encoder of this clip." for name in unfit)
     report = ApplyReport(
-        tuple(_file_report(item, opened) for item in resolved),
+        tuple(_file_report(item, opened, clones) for item in resolved),
         tuple(notes),
         time.perf_counter() - started,
         bool(opened) and all(reused),
@@ -166,7 +167,8 @@ def _weights(weight: float, rules: BlockRules | None, matching: Matching) -> tup
 def _check_fit(file: LoraFile, opened: OpenFile, matchings: dict[Side, Matching], clones: dict[Side, Patcher]) -> None:
     """Refuses a file of which nothing fits, or which was plainly made for another architecture."""
     unet = clones.get("unet")
-    if unet is None or (not opened.modules.modules and (opened.embeddings or not opened.keys)):
+    modules = opened.modules.modules
+    if unet is None or (not modules and (opened.embeddings or not opened.keys)):
         return
     matched = sum(len(matching.modules) for matching in matchings.values())
     misfits = [misfit for matching in matchings.values() for misfit in matching.misfits]
@@ -174,17 +176,21 @@ def _check_fit(file: LoraFile, opened: OpenFile, matchings: dict[Side, Matching]
     foreign = opened.looks_like is not None and architecture not in (None, opened.looks_like)
     if matched and not (misfits and foreign):
         return
-    total = len(opened.modules.modules)
-    looks = (
-        f"It looks like a {opened.looks_like} LoRA" if opened.looks_like else "It looks like no LoRA that is known here"
-    )
-    if opened.modules.modules and all(is_text_encoder_name(name) for name in opened.modules.modules):
-        looks = "It changes text encoders only; connect a matching clip"
-    wanted = f", and this model is {architecture}" if architecture else ""
+    if modules and all(is_text_encoder_name(name) for name in modules):
+        if "te" not in clones:
+            return
+        looks = "It changes text encoders only, and not the one that is connected"
+    elif not key_map("unet", unet.model).is_reachable:
+        looks = (
+            "The weights of this model are out of reach of ComfyUI's patcher, as packs with kernels of their own keep "
+            "them; use the LoRA loader of the pack that loaded the model"
+        )
+    else:
+        known = f"a {opened.looks_like} LoRA" if opened.looks_like else "no LoRA that is known here"
+        looks = f"It looks like {known}" + (f", and this model is {architecture}" if architecture else "")
     detail = f" ({misfits[0][0]}: {misfits[0][1]})" if misfits else ""
     raise LoraFileError(
-        file.path,
-        f"{matched} of its {total} modules ({opened.keys} keys) match this model{detail}. {looks}{wanted}.",
+        file.path, f"{matched} of its {len(modules)} modules ({opened.keys} keys) match this model{detail}. {looks}."
     )
 
 
@@ -226,7 +232,7 @@ def _notes(entry: _Opened) -> list[str]:
     ]
 
 
-def _file_report(item: _Resolved, opened: Sequence[_Opened]) -> FileReport:
+def _file_report(item: _Resolved, opened: Sequence[_Opened], clones: dict[Side, Patcher]) -> FileReport:
     entry = next((e for e in opened if e.item is item), None)
     if entry is None:
         return FileReport(item.file.name, item.te, item.unet)
@@ -235,7 +241,6 @@ def _file_report(item: _Resolved, opened: Sequence[_Opened]) -> FileReport:
     everywhere = frozenset().union(*matched.values())
     used = [m for matching in entry.matchings.values() for m in matching.matches]
     modules = entry.opened.modules
-    unmatched = [name for name in modules.modules if name not in everywhere]
     return FileReport(
         item.file.name,
         item.te,
@@ -245,7 +250,7 @@ def _file_report(item: _Resolved, opened: Sequence[_Opened]) -> FileReport:
         len(matched.get("te", ())),
         len(matched.get("unet", ())),
         f"{lbw}: {rules or 'none act'}" if lbw is not None else "",
-        (*unmatched, *modules.unrecognised),
+        unmatched(entry.opened, entry.matchings, {side: clone.model for side, clone in clones.items()}),
         len(modules.modules) + len(modules.broken),
         tuple(embedding.name for embedding in entry.opened.embeddings),
     )

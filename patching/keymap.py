@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +34,9 @@ class Target:
     """The host's rearrangement of the change."""
 
 
+_NUMBER = re.compile(r"\d+")
+
+
 class KeyMap:
     """Module names of one model or text encoder, and the shapes of its parameters."""
 
@@ -54,6 +58,19 @@ class KeyMap:
         found = self._flat.find_rows(flat(module)) if self._side == "unet" else None
         targets = [self._target(target, parameter) for target in found or ()]
         return tuple(t for t in targets if t is not None) if None not in targets else ()
+
+    def has_other_block(self, module: str) -> bool:
+        """Whether the module would exist here with another block number."""
+        return _NUMBER.sub("#", flat(module)) in self._kinds
+
+    @cached_property
+    def _kinds(self) -> frozenset[str]:
+        return frozenset(_NUMBER.sub("#", name) for name in self._flat)
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the patcher sees any weight at all: packs with kernels of their own keep them elsewhere."""
+        return any(key.endswith(".weight") for key in self._keys)
 
     def _target(self, found: Any, parameter: str) -> Target | None:
         if found is None:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .unmatched import Reasons
+
 SHOWN_NAMES = 5
 
 
@@ -25,8 +27,8 @@ class FileReport:
     unet_modules: int = 0
     blocks: str = ""
     """Block weights as given, and what they mean for this model."""
-    unmatched: tuple[str, ...] = ()
-    """Modules and keys of the file that changed nothing here."""
+    unmatched: Reasons = ()
+    """Modules and keys of the file that changed nothing here, by reason."""
     modules: int = 0
     """How many modules the file has."""
     embeddings: tuple[str, ...] = ()
@@ -43,10 +45,10 @@ class FileReport:
         line = f"{self.name} ({weights}): {families}{ranks}; {matched} of {self.modules} modules, {where}"
         if self.blocks:
             line += f"\n  blocks {self.blocks}"
-        if self.unmatched:
-            more = len(self.unmatched) - SHOWN_NAMES
-            shown = ", ".join(self.unmatched[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
-            line += f"\n  {len(self.unmatched)} not matched: {shown}"
+        for reason, names in self.unmatched:
+            more = len(names) - SHOWN_NAMES
+            shown = ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
+            line += f"\n  {len(names)} not applied, {reason}: {shown}"
         if self.embeddings:
             line += "\n  " + ", ".join(f"embedding:{name}" for name in self.embeddings)
         return line

@@ -118,7 +118,7 @@ def test_user_presets(make_model: Callable[..., Any], lora: Path, tmp_path: Path
     again = apply(model, None, "<lora:a:lbw=A:0.8:lbwe=E>")
     assert "blocks A: OUT01 0.25" in str(again.report) and again.presets != first.presets
     (folder / "block_presets.txt").write_bytes(b"A:\xff\xfe\x00")
-    with pytest.raises(Exception, match="block_presets.txt"):
+    with pytest.raises(Exception, match=r"block_presets\.txt"):
         apply(model, None, "<lora:a:lbw=A:0.8>")
 
 

@@ -1,0 +1,59 @@
+"""The report accounts for every module of a file, with the reason where one changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lora_deck.stack.errors import LoraFileError
+
+from .test_apply import CLIP_MODULES, UNET_MODULES, apply, write_lora
+
+
+def test_every_module_has_its_line(
+    make_model: Callable[..., Any], make_clip: Callable[..., Any], lora_folder: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    strange = {
+        "lora_unet_input_blocks_7_1_proj_in": (320, 320, 1, 1),
+        "lora_unet_made_up_layer": (320, 320),
+        "lora_te_text_model_encoder_layers_30_mlp_fc1": (128, 64),
+    }
+    write_lora(lora_folder / "a.safetensors", {**UNET_MODULES, **CLIP_MODULES, **strange}, seed=1)
+    tensors = load_file(lora_folder / "a.safetensors")
+    save_file({**tensors, "what.is_this": torch.zeros(1)}, lora_folder / "a.safetensors")
+    report = str(apply(make_model(), make_clip(), "<lora:a>").report)
+    assert "6 of 9 modules, 4 in the model, 2 in the text encoder" in report
+    assert "1 not applied, this model has no such block: lora_unet_input_blocks_7_1_proj_in" in report
+    assert "1 not applied, this model has no layer of that name: lora_unet_made_up_layer" in report
+    assert "1 not applied, the text encoder here has no such layer: lora_te_text_model_encoder_layers_30" in report
+    assert "1 not applied, no family claims these keys: what.is_this" in report
+    assert "3 not applied, no text encoder is connected: " in str(apply(make_model(), None, "<lora:a>").report)
+    assert "5 not applied, no model is connected" not in str(apply(make_model(), make_clip(), "<lora:a>").report)
+    assert "6 not applied, no model is connected: " in str(apply(None, make_clip(), "<lora:a>").report)
+
+
+def test_a_text_encoder_lora_on_a_model_alone_is_no_error(
+    make_model: Callable[..., Any], make_clip: Callable[..., Any], lora_folder: Path
+) -> None:
+    write_lora(lora_folder / "te.safetensors", CLIP_MODULES, seed=1)
+    applied = apply(make_model(), None, "<lora:te>")
+    assert not applied.model.patches and "2 not applied, no text encoder is connected" in str(applied.report)
+    other = {"lora_te_text_model_encoder_layers_30_mlp_fc1": (128, 64)}
+    write_lora(lora_folder / "other.safetensors", other, seed=1)
+    with pytest.raises(LoraFileError, match="text encoders only"):
+        apply(make_model(), make_clip(), "<lora:other>")
+
+
+def test_a_model_whose_weights_are_out_of_reach_is_named(make_model: Callable[..., Any], lora_folder: Path) -> None:
+    import torch
+
+    write_lora(lora_folder / "a.safetensors", UNET_MODULES, seed=1)
+    model = make_model()
+    model.model.diffusion_model = torch.nn.ModuleDict({"kernels": torch.nn.Identity()})
+    with pytest.raises(LoraFileError, match=r"out of reach of ComfyUI's patcher"):
+        apply(model, None, "<lora:a>")
