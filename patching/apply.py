@@ -22,6 +22,7 @@ from .embeddings import add_embeddings
 from .keymap import Side, architecture_of, blocks_of, key_map, weight_shape
 from .match import Matching, match
 from .open import OpenFile, open_file
+from .rank_limit import explain, limited
 from .report import ApplyReport, FileReport, count
 from .reuse import ResultCache
 from .unmatched import unmatched
@@ -199,7 +200,7 @@ def _patch(side: Side, clone: Patcher, opened: Sequence[_Opened]) -> bool:
     active = [entry for entry in opened if any(entry.weights[side])]
     if not active:
         return True
-    stack_key = tuple((e.opened.version, e.weights[side]) for e in active)
+    stack_key = tuple((e.opened.version, e.item.entry.dyn or None, e.weights[side]) for e in active)
     kept = _results.recall(clone.model, clone.patches_uuid, (side, stack_key))
     if kept is not None:
         kept.put_on(clone)
@@ -210,9 +211,9 @@ def _patch(side: Side, clone: Patcher, opened: Sequence[_Opened]) -> bool:
         for found, multiplier in zip(entry.matchings[side].matches, entry.weights[side], strict=True):
             if not multiplier:
                 continue
-            target = found.target
+            target, strategy = found.target, limited(found.strategy, entry.item.entry.dyn)
             parts.setdefault(target.key, []).append(
-                pack_part(found.strategy, multiplier, target.offset, target.function, found.shape)
+                pack_part(strategy, multiplier, target.offset, target.function, found.shape)
             )
     shapes = {key: weight_shape(clone.model, key) for key in parts}
     clone.add_patches({key: DeckAdapter(set(), pack_parts(changes, shapes[key])) for key, changes in parts.items()})
@@ -221,10 +222,10 @@ def _patch(side: Side, clone: Patcher, opened: Sequence[_Opened]) -> bool:
 
 
 def _notes(entry: _Opened) -> list[str]:
-    name, dyn = entry.item.file.name, entry.item.entry.dyn
-    waiting = [] if dyn is None else [f"{name}: the rank limit dyn={dyn} is not applied yet."]
-    return waiting + [
-        f"{entry.item.file.name}: {module} left out, {reason}."
+    name = entry.item.file.name
+    used = [found.strategy for matching in entry.matchings.values() for found in matching.matches]
+    return [f"{name}: {said}." for said in explain(entry.item.entry.dyn, used)] + [
+        f"{name}: {module} left out, {reason}."
         for module, reason in (
             *entry.opened.modules.broken,
             *(misfit for matching in entry.matchings.values() for misfit in matching.misfits),

@@ -54,6 +54,13 @@ class Strategy(ABC):
         """Whether each row of the change depends on no other row of the weight."""
         return False
 
+    def truncated(self, rank: int) -> Strategy | None:
+        """The change of the first `rank` ranks with its scale unchanged, `None` where the family has no such form.
+
+        A1111's `dyn`, for plain LoRA alone; a negative `rank` drops as many of the last ones.
+        """
+        return None
+
     @property
     def numbers(self) -> tuple[Tensor, ...]:
         """The tensors that must hold finite floating-point numbers."""

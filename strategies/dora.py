@@ -7,7 +7,7 @@ always per output channel. LyCORIS adds its type's epsilon to the norm, which is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -43,6 +43,10 @@ class Dora(Strategy):
     @property
     def by_rows(self) -> bool:
         return self.axis == 0 and self.inner.by_rows
+
+    def truncated(self, rank: int) -> Strategy | None:
+        inner = self.inner.truncated(rank)
+        return None if inner is None else replace(self, inner=inner)
 
     def fit(self, shape: Shape) -> Shape:
         shape = self.inner.fit(shape)

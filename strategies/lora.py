@@ -68,6 +68,9 @@ class Lora(Strategy):
     def rank(self) -> int:
         return self.down.shape[0]
 
+    def truncated(self, rank: int) -> Strategy | None:
+        return None if self.mid is not None else Lora(self.up[:, :rank], self.down[:rank], None, self.scale)
+
     def fit(self, shape: Shape) -> Shape:
         up, down = tuple(self.up.shape), tuple(self.down.shape)
         if len(up) < 2 or len(down) < 2 or up[1:].count(1) < len(up) - 2 or up[1] != down[0]:

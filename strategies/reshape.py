@@ -5,7 +5,7 @@ Written where a model gets more input channels, as by Black Forest Labs' control
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -29,6 +29,10 @@ class Reshaped(Strategy):
     @property
     def rank(self) -> int | None:
         return self.inner.rank
+
+    def truncated(self, rank: int) -> Strategy | None:
+        inner = self.inner.truncated(rank)
+        return None if inner is None else replace(self, inner=inner)
 
     def fit(self, shape: Shape) -> Shape:
         if len(self.shape) != len(shape) or any(new < old for new, old in zip(self.shape, shape, strict=True)):

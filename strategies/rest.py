@@ -6,7 +6,7 @@ LyCORIS' extraction writes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -45,6 +45,10 @@ class WithRest(Strategy):
     @property
     def numbers(self) -> tuple[Tensor, ...]:
         return (*self.inner.numbers, self.values)
+
+    def truncated(self, rank: int) -> Strategy | None:
+        inner = self.inner.truncated(rank)
+        return None if inner is None else replace(self, inner=inner)
 
     def fit(self, shape: Shape) -> Shape:
         shape = self.inner.fit(shape)

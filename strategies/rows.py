@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,10 @@ class Rows(Strategy):
     @property
     def rank(self) -> int | None:
         return self.inner.rank
+
+    def truncated(self, rank: int) -> Strategy | None:
+        inner = self.inner.truncated(rank)
+        return None if inner is None else replace(self, inner=inner)
 
     def fit(self, shape: Shape) -> Shape:
         if not self.inner.by_rows:
