@@ -29,6 +29,7 @@ def test_full_size(benches: dict[str, Bench], lora_folder: Path, case: Case, req
     """fp32, differences as large as the weights."""
     deviations = measure(benches["float32"], case, lora_folder, FULL_SIZE, host=True)
     tally = request.config.stash.setdefault(TALLY, Tally())
+    tally.cases += 1
     for deviation in deviations:
         tally.add(case, deviation.right, deviation.host <= deviation.bound)
     wrong = [str(d) for d in deviations if not d.right]
@@ -44,3 +45,12 @@ def test_realistic_size(
     deviations = measure(benches[dtype], case, lora_folder, REALISTIC, (multiplier,))
     wrong = [str(d) for d in deviations if not d.right]
     assert len(deviations) and not wrong
+
+
+def test_the_documented_counts_are_the_measured_ones(request: pytest.FixtureRequest) -> None:
+    """docs/fidelity.md quotes what this run printed. Needs the whole of `test_full_size` before it."""
+    tally = request.config.stash.get(TALLY, Tally())
+    if tally.cases != len(CASES):
+        pytest.skip("only a part of the table was run")
+    documented = Path(__file__).resolve().parents[2] / "docs" / "fidelity.md"
+    assert "\n".join(tally.lines()) in documented.read_text(encoding="utf-8")

@@ -35,6 +35,8 @@ def all_cases() -> list[Case]:
 class Tally:
     """How many cases came out right, by family."""
 
+    cases: int = 0
+    """Rows of the table that ran."""
     ours: Counter[str] = field(default_factory=Counter)
     host: Counter[str] = field(default_factory=Counter)
     total: Counter[str] = field(default_factory=Counter)
