@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections.abc import Iterable
 
 from ..stack.errors import AmbiguousLoraError, LoraNotFoundError
 from .facts import is_empty_hash
@@ -49,7 +51,19 @@ def find(library: Library, name: str) -> LoraFile:
 
 def spelling(library: Library, name: str) -> str:
     """The shortest spelling that means the file with this relative path; itself where nothing shorter does."""
-    return shortest(name, _with_base(library, lookup_terms(name)))
+    return spellings(library, [name])[name]
+
+
+def spellings(library: Library, names: Iterable[str]) -> dict[str, str]:
+    """`spelling` of many names at once."""
+    terms = {name: lookup_terms(name) for name in names}
+    by_term: dict[str, list[Candidate]] = {}
+    for base, *row in library.store.connection().execute(
+        f"SELECT base, {_COLUMNS} FROM files WHERE base IN (SELECT value FROM json_each(?)) AND state = {PRESENT}",
+        (json.dumps(list(set().union(*terms.values()))),),
+    ):
+        by_term.setdefault(base, []).append(Candidate(*row))
+    return {name: shortest(name, [c for term in own for c in by_term.get(term, ())]) for name, own in terms.items()}
 
 
 def _by_path(library: Library, name: str) -> LoraFile | None:

@@ -6,11 +6,11 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from .find import spelling
+from .find import spellings
 from .library import Library
 from .names import normalise_path
 from .schema import AWAY, MISSING, PRESENT, Store
@@ -95,7 +95,8 @@ class Search:
             (json.dumps(ids),),
         )
         found = {row[0]: row for row in rows}
-        return [self._card(found[i]) for i in ids if i in found]
+        spelled = spellings(self._library, [row[2] for row in found.values()])
+        return [self._card(found[i], spelled) for i in ids if i in found]
 
     def counts(self, query: Query, most_tags: int = 200) -> dict[str, Any]:
         """How many hits each value of each filter would give, that filter's own choice left aside."""
@@ -153,12 +154,17 @@ class Search:
         where, values = _conditions(query)
         found = set(self._list(f"SELECT id FROM files WHERE {' AND '.join(where)}", values)) if where else None
         words = fold(storable(query.text)).split()
-        phrases = [w for w in words if len(w) >= 3 and self._store.trigram and not _HASH.fullmatch(w)]
-        sets = [self._with_word(word) for word in words if word not in phrases]
+        indexed = [w for w in words if len(w) >= 3 and self._store.trigram]
+        short = [w for w in words if w not in indexed]
+        phrases = [w for w in indexed if not _HASH.fullmatch(w)]
+        sets = [self._matching([w]) | self._with_hash(w) for w in indexed if w not in phrases]
         if phrases:
             sets.append(self._matching(phrases))
         if query.ids is not None:
             sets.append(set(query.ids))
+        if query.missing or not self._store.trigram:
+            sets += [self._containing(w) | self._with_hash(w) for w in short]
+            short = []
         for hits in sorted(sets, key=len):
             found = hits if found is None else found & hits
         if query.missing and found:
@@ -167,29 +173,53 @@ class Search:
                 "SELECT id FROM files WHERE id IN (SELECT value FROM json_each(?))"
                 f" ORDER BY {_order(query)}", [json.dumps(list(found))],
             )  # fmt: skip
-        return ordered if found is None else [i for i in ordered if i in found]
+        if short:
+            texts = self._texts(query)
+            for word in short[1:]:
+                texts = [pair for pair in texts if word in pair[1]]
+            last = short[0]
+            holding = [i for i, text in texts if last in text]
+            return holding if found is None else list(filter(found.__contains__, holding))
+        return ordered if found is None else list(filter(found.__contains__, ordered))
 
-    def _with_word(self, word: str) -> set[int]:
-        if len(word) >= 3 and self._store.trigram:
-            hits = self._matching([word])
-        else:
-            texts = self._remember("texts", self._texts)
-            hits = {file_id for file_id, text in texts if word in text}
-        if _HASH.fullmatch(word):
-            hits |= set(self._list("SELECT id FROM files WHERE sha256 BETWEEN ? AND ? OR autov3 BETWEEN ? AND ?",
-                                   [word, word + "g"] * 2))  # fmt: skip
-        return hits
+    def _with_hash(self, word: str) -> set[int]:
+        if not _HASH.fullmatch(word):
+            return set()
+        return set(self._list("SELECT id FROM files WHERE sha256 BETWEEN ? AND ? OR autov3 BETWEEN ? AND ?",
+                              [word, word + "g"] * 2))  # fmt: skip
 
     def _matching(self, words: list[str]) -> set[int]:
         """Files whose text holds all the words, of three letters and more, by the trigram index."""
         phrases = " ".join('"' + word.replace('"', '""') + '"' for word in words)
         return set(self._list("SELECT rowid FROM search WHERE search MATCH ?", [phrases]))
 
-    def _texts(self) -> list[tuple[int, str]]:
-        """Every file's text, for words that are too short for the index; Python looks through them fastest."""
+    def _containing(self, word: str) -> set[int]:
+        pattern = re.sub(r"([%_\\])", r"\\\1", word)
+        return set(self._list("SELECT rowid FROM search WHERE text LIKE ? ESCAPE '\\'", [f"%{pattern}%"]))
+
+    def _texts(self, query: Query) -> list[tuple[int, str]]:
+        """Every file's text in the query's order, for words that are too short for the index.
+
+        Python looks through them twice as fast as LIKE does. Only one order's are kept: they are the largest thing
+        that the library holds.
+        """
+        wanted = (query.order, query.descending)
+        order, texts = self._remember("texts", lambda: (wanted, self._texts_in_order(query)))
+        if order != wanted:
+            self._forget("texts")
+            _, texts = self._remember("texts", lambda: (wanted, self._texts_in_order(query)))
+        return texts
+
+    def _texts_in_order(self, query: Query) -> list[tuple[int, str]]:
         # The table behind the FTS table, which is read in half the time.
-        table = "SELECT id, c0 FROM search_content" if self._store.trigram else "SELECT rowid, text FROM search"
-        return self._store.connection().execute(table).fetchall()
+        return self._store.connection().execute(
+            "SELECT f.id, s.c0 FROM files f JOIN search_content s ON s.id = f.id"
+            f" WHERE f.state <> {MISSING} ORDER BY {_order(query).replace(', id', ', f.id')}"
+        ).fetchall()  # fmt: skip
+
+    def _forget(self, key: Hashable) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
 
     def _list(self, sql: str, values: Sequence[Any] = ()) -> list[int]:
         """The one column of a query; as JSON, which is made and read in C."""
@@ -198,7 +228,7 @@ class Search:
         ids: list[int] = json.loads(text)
         return ids
 
-    def _card(self, row: Any) -> dict[str, Any]:
+    def _card(self, row: Any, spelled: Mapping[str, str]) -> dict[str, Any]:
         (file_id, root, name, folder, size, mtime_ns, added_ns, state, pending, sha256, autov3, favourite, uses,
          used_ns, card) = row  # fmt: skip
         shown: dict[str, Any] = {
@@ -206,7 +236,7 @@ class Search:
             "name": normalise_path(name),
             "folder": folder,
             "root": root,
-            "insert": spelling(self._library, name),
+            "insert": spelled[name],
             "size": size,
             "modified": mtime_ns / 1e9,
             "added": added_ns / 1e9,
