@@ -21,6 +21,26 @@ class Fingerprint:
         return cls(stat.st_size, stat.st_mtime_ns)
 
 
+ABSENT = Fingerprint(-1, -1)
+"""Of a file that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A version of a file whose change changes a result."""
+
+    path: str
+    fingerprint: Fingerprint
+
+    @classmethod
+    def of(cls, path: str | Path) -> Watched:
+        """The version that lies there now, `ABSENT` where there is none."""
+        try:
+            return cls(str(path), Fingerprint.of(path))
+        except OSError:
+            return cls(str(path), ABSENT)
+
+
 @dataclass(frozen=True, slots=True)
 class LoraFile:
     """A resolved name."""

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from ..stack.errors import LoraFileError
 from ..stack.presets import read_block_presets, read_element_presets
-from .files import Fingerprint
+from .files import ABSENT, Fingerprint
 from .roots import index_folder
 
 BLOCKS = "block_presets.txt"
 ELEMENTS = "element_presets.txt"
-ABSENT = Fingerprint(-1, -1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from .. import library
 from ..library import LoraFile
-from ..library.files import Fingerprint
+from ..library.files import Fingerprint, Watched
 from ..library.presets import PresetFile
 from ..stack.errors import LoraDeckError
 
@@ -30,7 +30,7 @@ class ChangedFiles:
         self._counters: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def record(self, node_id: object, files: Iterable[LoraFile | PresetFile], missing: Iterable[str]) -> None:
+    def record(self, node_id: object, files: Iterable[LoraFile | PresetFile | Watched], missing: Iterable[str]) -> None:
         """Remembers what a run of the node used, and which names it did not find."""
         key = str(node_id)
         with self._lock:
@@ -52,7 +52,7 @@ class ChangedFiles:
         with self._lock:
             files = dict(self._files.get(key, {}))
             missing = set(self._missing.get(key, ()))
-        changed = {path: now for path, was in files.items() if (now := _fingerprint(path)) != was}
+        changed = {path: now for path, was in files.items() if (now := Watched.of(path).fingerprint) != was}
         found = {name for name in missing if _exists(name)}
         with self._lock:
             if changed or found:
@@ -60,13 +60,6 @@ class ChangedFiles:
                 self._files.get(key, OrderedDict()).update(changed)
                 self._missing[key] = missing - found
             return self._counters.get(key, 0)
-
-
-def _fingerprint(path: str) -> Fingerprint:
-    try:
-        return Fingerprint.of(path)
-    except OSError:
-        return Fingerprint(-1, -1)
 
 
 def _exists(name: str) -> bool:

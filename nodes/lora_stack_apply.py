@@ -64,7 +64,9 @@ class LoraStackApply(io.ComfyNode):
         cls, stack: Any, sampling_pass: SamplingPass, missing: Missing, model: Any = None, clip: Any = None
     ) -> io.NodeOutput:
         applied = apply_stack(model, clip, as_stack(stack), sampling_pass, missing)
-        changed_files.record(cls.hidden.unique_id, (*applied.files, *applied.presets), applied.missing)
+        changed_files.record(
+            cls.hidden.unique_id, (*applied.files, *applied.presets, *applied.settings), applied.missing
+        )
         report = str(applied.report)
         show_text(cls.hidden.unique_id, report)
         if applied.blocks is not None:

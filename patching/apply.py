@@ -6,10 +6,12 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from .. import library
 from ..library import LoraFile
+from ..library.files import Watched
 from ..library.presets import PresetFile
 from ..stack.architectures import is_text_encoder_name
 from ..stack.blocks import BlockLayout
@@ -25,6 +27,7 @@ from .open import OpenFile, open_file
 from .rank_limit import explain, limited
 from .report import ApplyReport, FileReport, count
 from .reuse import ResultCache
+from .settings import CONFIG
 from .unmatched import unmatched
 from .weights import BlockRules, preset_files, read_rules
 
@@ -48,6 +51,8 @@ class Applied:
     """Every file that the stack names."""
     presets: tuple[PresetFile, ...]
     """Every preset file that the stack's block weights were read against."""
+    settings: tuple[Watched, ...]
+    """The places where PEFT keeps a file's settings, whether there are any or not."""
     missing: tuple[str, ...]
     """Names that no file answered to."""
     blocks: BlockLayout | None
@@ -128,6 +133,7 @@ def apply_stack(
         report,
         tuple(r.file for r in resolved),
         tuple(file for item in resolved for file in preset_files(item.entry)),
+        tuple(Watched.of(Path(r.file.path).with_name(CONFIG)) for r in resolved),
         tuple(entry.name for entry, _ in errors),
         blocks_of(model.model) if model is not None else None,
         architecture_of(model.model) if model is not None else None,

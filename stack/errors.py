@@ -17,6 +17,9 @@ class StackFormatError(LoraDeckError):
     """A value that was handed in as a stack is none, or its JSON is of a newer major version."""
 
 
+_SHOWN = 3
+
+
 class LoraNotFoundError(LoraDeckError):
     """No file on disk answers to the name.
 
@@ -31,7 +34,9 @@ class LoraNotFoundError(LoraDeckError):
         self.suggestions = tuple(suggestions)
         self.last_seen = tuple(last_seen)
         if self.last_seen:
-            hint = "It was last seen at " + " and ".join(self.last_seen) + "; connect that drive or put the file back."
+            more = len(self.last_seen) - _SHOWN
+            places = " and ".join(self.last_seen[:_SHOWN]) + (f" and {more} more places" if more > 0 else "")
+            hint = f"It was last seen at {places}; connect that drive or put the file back."
         elif self.suggestions:
             hint = "The closest names are: " + ", ".join(repr(s) for s in self.suggestions) + "."
         elif searched:

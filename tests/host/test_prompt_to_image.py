@@ -214,6 +214,20 @@ def test_a_file_replaced_in_place_is_noticed(host: HostServer, spare_lora: str, 
     assert np.array_equal(host.images(again)[0], host.run(chained("a boat ", (MIRA, 0.5, 0.5))))
 
 
+def test_settings_beside_a_file_are_noticed(host: HostServer) -> None:
+    folder = host.loras / "adapter"
+    folder.mkdir()
+    shutil.copyfile(host.loras / INK, folder / "adapter_model.safetensors")
+    try:
+        graph = typed("adapter")
+        assert host.queue(graph).ok and "apply" in host.queue(graph).cached
+        (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 16, "lora_alpha": 8}', encoding="utf-8")
+        assert "apply" in host.queue(graph).executed
+        assert "apply" in host.queue(graph).cached
+    finally:
+        shutil.rmtree(folder)
+
+
 def test_a_file_added_while_running_is_found(host: HostServer) -> None:
     graph = tagged("a boat <lora:brand new [v1.0]:0.5>", missing="warn")
     missing = host.queue(graph)
