@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import personal
@@ -13,6 +15,8 @@ from .hashing import Hashes
 from .library import Library
 from .roots import LORAS, host_paths, host_roots, index_folder
 from .sums import verified_hash
+
+logger = logging.getLogger("lora_deck")
 
 _lock = threading.Lock()
 _open: tuple[Path, Library] | None = None
@@ -54,6 +58,10 @@ def hashes(file: LoraFile) -> Hashes | None:
     return verified_hash(current().store, file.id)
 
 
-def record_use(files: Iterable[LoraFile]) -> None:
+def record_use(files: Sequence[LoraFile]) -> None:
     """Counts one use of each file, for the orders "most used" and "recently used". Blocks briefly."""
-    personal.record_use(current().store, [file.id for file in files if file.id])
+    try:
+        personal.record_use(current().store, [file.id for file in files if file.id])
+    except sqlite3.Error as error:
+        # A count that is lost must not cost the picture that was being made.
+        logger.warning("The use of %s was not counted (%s).", ", ".join(file.name for file in files), error)

@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from .. import library
 from ..patching import Missing, apply_stack
 from ..stack.entry import SamplingPass
 from ..stack.foreign import as_stack
@@ -67,6 +68,7 @@ class LoraStackApply(io.ComfyNode):
         changed_files.record(
             cls.hidden.unique_id, (*applied.files, *applied.presets, *applied.settings), applied.missing
         )
+        library.record_use(applied.files)
         report = str(applied.report)
         show_text(cls.hidden.unique_id, report)
         if applied.blocks is not None:

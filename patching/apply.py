@@ -229,14 +229,20 @@ def _patch(side: Side, clone: Patcher, opened: Sequence[_Opened]) -> bool:
 
 def _notes(entry: _Opened) -> list[str]:
     name = entry.item.file.name
+    hidden = entry.item.file.hides
+    elsewhere = [f"{name}: {entry.item.file.path} is used; of the same name: {', '.join(hidden)}."] if hidden else []
     used = [found.strategy for matching in entry.matchings.values() for found in matching.matches]
-    return [f"{name}: {said}." for said in explain(entry.item.entry.dyn, used)] + [
-        f"{name}: {module} left out, {reason}."
-        for module, reason in (
-            *entry.opened.modules.broken,
-            *(misfit for matching in entry.matchings.values() for misfit in matching.misfits),
-        )
-    ]
+    return (
+        elsewhere
+        + [f"{name}: {said}." for said in explain(entry.item.entry.dyn, used)]
+        + [
+            f"{name}: {module} left out, {reason}."
+            for module, reason in (
+                *entry.opened.modules.broken,
+                *(misfit for matching in entry.matchings.values() for misfit in matching.misfits),
+            )
+        ]
+    )
 
 
 def _file_report(item: _Resolved, opened: Sequence[_Opened], clones: dict[Side, Patcher]) -> FileReport:

@@ -287,3 +287,12 @@ def test_one_info_line_per_apply(host: HostServer) -> None:
     host.run(tagged("lines <lora:ink_wash_v2:0.4>"))
     lines = [line for line in host.log(since).splitlines() if "ink_wash_v2" in line]
     assert len(lines) == 1 and "applied" in lines[0]
+
+
+def test_a_run_counts_as_a_use(host: HostServer) -> None:
+    host.run(tagged("counted <lora:Paper Cut Layers:0.2>"))
+    used = {card["name"] for card in host.get("/lora-deck/loras?used=true")["items"]}
+    assert "styles/Paper Cut Layers.safetensors" in used
+    host.run(tagged("counted <lora:mira_lighthouse:0.2>"))
+    latest = host.get("/lora-deck/loras?sort=recently_used&descending=true&used=true")["items"]
+    assert MIRA in {card["name"] for card in latest}

@@ -57,3 +57,20 @@ def test_a_model_whose_weights_are_out_of_reach_is_named(make_model: Callable[..
     model.model.diffusion_model = torch.nn.ModuleDict({"kernels": torch.nn.Identity()})
     with pytest.raises(LoraFileError, match=r"out of reach of ComfyUI's patcher"):
         apply(model, None, "<lora:a>")
+
+
+def test_a_file_that_another_folder_hides_is_named(
+    make_model: Callable[..., Any], lora_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import folder_paths
+
+    second = tmp_path / "second"
+    monkeypatch.setitem(
+        folder_paths.folder_names_and_paths,
+        "loras",
+        ([str(lora_folder), str(second)], folder_paths.supported_pt_extensions),
+    )
+    write_lora(lora_folder / "a.safetensors", UNET_MODULES, seed=1)
+    write_lora(second / "a.safetensors", UNET_MODULES, seed=2)
+    report = str(apply(make_model(), None, "<lora:a>").report)
+    assert f"{lora_folder / 'a.safetensors'} is used; of the same name: {second / 'a.safetensors'}" in report
