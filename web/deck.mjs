@@ -29,15 +29,30 @@ const RETRY_S = 8
 /** What changes the list. */
 const LISTED = ["text", "folder", "architectures", "families", "tags", "favourite", "used", "inGraph", "noPreview", "missing", "problem", "fits", "order", "descending"]
 
-export class Deck extends HTMLElement {
-    connectedCallback() {
-        if (this.frame) return
+export class Deck {
+    /** @param {HTMLElement} root */
+    constructor(root) {
+        this.root = root
+        /** @type {(() => void)[]} */ this.ends = []
+        /** @type {string[]} */ this.folders = []
+        /** @type {ReturnType<typeof setTimeout>|undefined} */ this.typing = undefined
+        /** @type {ReturnType<typeof setTimeout>|undefined} */ this.renewing = undefined
+        /** @type {ReturnType<typeof setInterval>|undefined} */ this.retrying = undefined
+        /** @type {ReturnType<typeof setInterval>|undefined} */ this.looking = undefined
+        /** @type {HTMLElement|null} */ this.filterBox = null
+        /** @type {string|undefined} the prompt that the marks were made for */ this.marked = undefined
+        /** @type {object|undefined} */ this.asked = undefined
+        /** @type {any} */ this.scan = { phase: "idle", done: 0, total: 0 }
+        /** @type {any} */ this.hash = { running: false }
+        this.scanning = false
+        this.closed = false
         /** @type {{name: string, architecture: string|null}} */ this.checkpoint = { name: "", architecture: null }
         /** @type {Map<number, string>} card id → weight in the prompt */ this.marks = new Map()
         /** @type {number[]} */ this.inGraph = []
         /** @type {any} */ this.counted = null
         /** @type {any} */ this.everything = null
         this.allTags = false
+        /** @type {any} */ this.frame = null
         this.list = new CardList(() => this.drawList(), error => this.showError(error))
         this.grid = new Grid({ fill: (e, i) => this.fill(e, i), need: (from, to) => this.list.need(from, to) }, t("deck.list"))
         this.foot = new Foot()
@@ -60,32 +75,33 @@ export class Deck extends HTMLElement {
         this.begin()
     }
 
-    disconnectedCallback() {
+    close() {
         clearInterval(this.looking)
         clearInterval(this.retrying)
         clearTimeout(this.slow)
         clearTimeout(this.renewing)
         clearTimeout(this.typing)
-        for (const end of this.ends ?? []) end()
-        this.gestures?.close()
-        this.flyout?.close()
-        this.grid?.close()
-        this.frame?.remove()
-        this.frame = null
+        for (const end of this.ends) end()
+        this.closeFilters()
+        this.gestures.close()
+        this.flyout.close()
+        this.grid.close()
+        this.frame.remove()
+        this.closed = true
     }
 
     build() {
         this.search = h("input", {
             type: "text", role: "searchbox", "aria-label": t("deck.search"), placeholder: t("deck.search_hint"), autocomplete: "off",
-            spellcheck: "false", onInput: () => this.typed(),
+            spellcheck: false, onInput: () => this.typed(),
         })
         this.search.value = state.text
-        this.clear = iconButton("x", t("deck.clear_search"), { class: "ld-ib--24", onClick: () => {
+        /** @type {any} */ this.clear = iconButton("x", t("deck.clear_search"), { class: "ld-ib--24", onClick: () => {
             update({ text: "" })
             this.search.focus()
         } })
-        this.filterButton = iconButton("filter", t("filters.label"), { class: "ld-ib--field", "aria-haspopup": "dialog", "aria-expanded": "false", onClick: () => this.toggleFilters() })
-        this.viewButton = iconButton("view", t("view.label"), { class: "ld-ib--field", "aria-haspopup": "menu", "aria-expanded": "false",
+        /** @type {any} */ this.filterButton = iconButton("filter", t("filters.label"), { class: "ld-ib--field", "aria-haspopup": "dialog", "aria-expanded": "false", onClick: () => this.toggleFilters() })
+        /** @type {any} */ this.viewButton = iconButton("view", t("view.label"), { class: "ld-ib--field", "aria-haspopup": "menu", "aria-expanded": "false",
             onClick: () => openMenu(t("view.label"), viewItems(), this.viewButton) })
         this.tools = h("div.ld-tools", null, h("div.ld-field", null, icon("search"), this.search, this.clear), this.filterButton, this.viewButton)
         this.notes = h("div")
@@ -99,7 +115,7 @@ export class Deck extends HTMLElement {
             this.notes, this.tools, this.chips, this.path,
             h("div.ld-body", null, this.tree, h("div.ld-main", null, this.grid.element, this.blank)), this.foot.element)
         this.frame.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.gestures.keyInPanel(event))
-        this.append(this.frame)
+        this.root.append(this.frame)
         this.drawTools()
     }
 
@@ -130,15 +146,15 @@ export class Deck extends HTMLElement {
 
     /** @returns {boolean} whether the list is narrowed to the checkpoint */
     get fitting() {
-        return state.fits && Boolean(this.checkpoint?.architecture) && !state.architectures.length
+        return state.fits && Boolean(this.checkpoint.architecture) && !state.architectures.length
     }
 
     query() {
         return {
             text: state.text, folder: state.folder, family: state.families, tag: state.tags, favourite: state.favourite, used: state.used,
             no_preview: state.noPreview, missing: state.missing, problem: state.problem,
-            architecture: this.fitting ? [this.checkpoint?.architecture, ""] : state.architectures,
-            ...(state.inGraph ? { ids: this.inGraph?.length ? this.inGraph : [0] } : {}),
+            architecture: this.fitting ? [this.checkpoint.architecture, ""] : state.architectures,
+            ...(state.inGraph ? { ids: this.inGraph.length ? this.inGraph : [0] } : {}),
         }
     }
 
@@ -164,7 +180,7 @@ export class Deck extends HTMLElement {
     /** How many the checkpoint hides. */
     get concealed() {
         if (!this.fitting || !this.counted) return 0
-        const fits = [this.checkpoint?.architecture, ""]
+        const fits = [this.checkpoint.architecture, ""]
         return Object.entries(this.counted.architecture).reduce((all, [name, many]) => all + (fits.includes(name) ? 0 : many), 0)
     }
 
@@ -195,7 +211,7 @@ export class Deck extends HTMLElement {
         this.filterButton.setAttribute("aria-label", on ? t("filters.label_on", { count: on }) : t("filters.label"))
         this.filterButton.querySelector(".ld-ib__n")?.remove()
         if (on) this.filterButton.append(h("span.ld-ib__n", { "aria-hidden": true }, String(on)))
-        const { name, architecture } = this.checkpoint ?? { name: "", architecture: null }
+        const { name, architecture } = this.checkpoint
         const title = titleOf(name)
         const hiding = this.concealed
         const fits = architecture && !state.architectures.length && chip(
@@ -212,7 +228,7 @@ export class Deck extends HTMLElement {
             h("button.ld-sort", { type: "button", title: t("view.order"), "aria-label": t("view.order_is", { name: orderName(), direction }), onClick: () => update({ descending: !state.descending }) },
                 icon("sort", "ld-i--12"), orderName()))
         this.drawTree()
-        if (this.popover) this.drawFilters()
+        if (this.filterBox) this.drawFilters()
     }
 
     drawTree() {
@@ -226,38 +242,38 @@ export class Deck extends HTMLElement {
     }
 
     toggleFilters() {
-        if (this.popover) return this.closeFilters()
+        if (this.filterBox) return this.closeFilters()
         this.allTags = false
-        this.popover = h("div")
-        this.tools.append(this.popover)
+        this.filterBox = h("div")
+        this.tools.append(this.filterBox)
         this.filterButton.setAttribute("aria-expanded", "true")
         this.outside = (/** @type {Event} */ event) => {
             const at = /** @type {Node} */ (event.target)
-            if (!this.popover?.contains(at) && !this.filterButton.contains(at)) this.closeFilters()
+            if (!this.filterBox?.contains(at) && !this.filterButton.contains(at)) this.closeFilters()
         }
         document.addEventListener("pointerdown", this.outside, true)
         this.look(true).then(() => this.drawFilters(true))
     }
 
     closeFilters() {
-        if (!this.popover) return
+        if (!this.filterBox) return
         if (this.outside) document.removeEventListener("pointerdown", this.outside, true)
-        const held = this.popover.contains(document.activeElement)
-        this.popover.remove()
-        this.popover = null
+        const held = this.filterBox.contains(document.activeElement)
+        this.filterBox.remove()
+        this.filterBox = null
         this.filterButton.setAttribute("aria-expanded", "false")
         if (held) this.filterButton.focus()
     }
 
     drawFilters(first = false) {
-        if (!this.popover || !this.counted) return
-        const held = /** @type {HTMLElement|null} */ (this.popover.contains(document.activeElement) ? document.activeElement : null)?.dataset.key
-        const scroll = this.popover.firstElementChild?.scrollTop ?? 0
-        const shown = filterPopover({ ...this.counted, all: this.everything?.total }, this.inGraph?.length ?? 0, Boolean(this.allTags), () => {
+        if (!this.filterBox || !this.counted) return
+        const held = /** @type {HTMLElement|null} */ (this.filterBox.contains(document.activeElement) ? document.activeElement : null)?.dataset.key
+        const scroll = this.filterBox.firstElementChild?.scrollTop ?? 0
+        const shown = filterPopover({ ...this.counted, all: this.everything?.total }, this.inGraph.length, this.allTags, () => {
             this.allTags = true
             this.drawFilters()
         })
-        this.popover.replaceChildren(shown)
+        this.filterBox.replaceChildren(shown)
         shown.scrollTop = scroll
         const next = held && shown.querySelector(`[data-key="${CSS.escape(held)}"]`)
         if (first || held) /** @type {HTMLElement|null} */ (next || shown.querySelector("button"))?.focus({ preventScroll: true })
@@ -274,7 +290,7 @@ export class Deck extends HTMLElement {
     fill(element, index) {
         const card = this.list.at(index)
         fillCard(element, card, {
-            on: (card && this.marks?.get(card.id)) ?? null, picked: Boolean(card && state.picked.has(card.id)),
+            on: (card && this.marks.get(card.id)) ?? null, picked: Boolean(card && state.picked.has(card.id)),
             blurred: Boolean(card && this.isBlurred(card)), size: state.size,
         })
     }
@@ -296,7 +312,7 @@ export class Deck extends HTMLElement {
 
     drawTail() {
         const hiding = this.concealed
-        this.grid.after.replaceChildren(...(hiding ? [h("p.ld-hid", null, count("deck.hidden", hiding, { name: titleOf(this.checkpoint?.name ?? "") }), " ",
+        this.grid.after.replaceChildren(...(hiding ? [h("p.ld-hid", null, count("deck.hidden", hiding, { name: titleOf(this.checkpoint.name) }), " ",
             h("button.ld-link", { type: "button", onClick: () => update({ fits: false }) }, t("deck.show_them")))] : []))
         if (this.list.known && !this.list.total) this.showNothing()
     }
@@ -311,10 +327,10 @@ export class Deck extends HTMLElement {
     showNothing() {
         if (!isNarrowed() && !this.concealed) {
             if (this.scanning) return this.showBlank(skeleton())
-            return this.showBlank(empty(this.folders ?? [], () => this.lookAgain()))
+            return this.showBlank(empty(this.folders, () => this.lookAgain()))
         }
         const draw = (/** @type {string} */ suggestion) => this.showBlank(noHits(
-            { text: state.text, hidden: this.concealed, fits: this.checkpoint?.architecture ?? "", suggestion },
+            { text: state.text, hidden: this.concealed, fits: this.checkpoint.architecture ?? "", suggestion },
             { suggest: text => update({ text }), showHidden: () => update({ fits: false }), clear: clearEverything }))
         draw("")
         const { text } = state
@@ -351,7 +367,7 @@ export class Deck extends HTMLElement {
         forgetMeanings()
         this.renewing ??= setTimeout(() => {
             this.renewing = undefined
-            this.text = undefined
+            this.marked = undefined
             this.list.renew(this.grid.firstInView())
             this.recount()
             this.look()
@@ -368,8 +384,8 @@ export class Deck extends HTMLElement {
 
     /** @param {{scan?: any, hash?: any}} found */
     work({ scan, hash }) {
-        this.scan = scan ?? this.scan ?? { phase: "idle", done: 0, total: 0 }
-        this.hash = hash ?? this.hash ?? { running: false }
+        this.scan = scan ?? this.scan
+        this.hash = hash ?? this.hash
         const was = this.scanning
         this.scanning = this.scan.phase !== "idle"
         this.foot.work(this.scan, this.hash, action => hashing(action).then(now => this.work({ hash: now }), error => this.showError(error)))
@@ -381,22 +397,22 @@ export class Deck extends HTMLElement {
     /** Looks at the prompt and the checkpoint, and marks the cards. @param {boolean} [graph] whether to ask what the graph names, too */
     async look(graph = false) {
         const text = targetText()
-        if (text !== this.text) {
-            this.text = text
+        if (text !== this.marked) {
+            this.marked = text
             const marks = await marksOf(text)
-            if (text === this.text) this.setMarks(marks)
+            if (text === this.marked) this.setMarks(marks)
         }
         const name = checkpointName()
-        if (name !== this.checkpoint?.name) {
+        if (name !== this.checkpoint.name) {
             const architecture = name ? await architectureOf(name) : null
-            const before = this.checkpoint?.architecture
+            const before = this.checkpoint.architecture
             this.checkpoint = { name, architecture }
-            if (this.list?.known && before !== architecture) this.reload()
-            if (this.frame) this.drawTools()
+            if (this.list.known && before !== architecture) this.reload()
+            if (!this.closed) this.drawTools()
         }
         if (graph || state.inGraph) {
             const ids = await idsInGraph()
-            const same = ids.length === this.inGraph?.length && ids.every(id => this.inGraph?.includes(id))
+            const same = ids.length === this.inGraph.length && ids.every(id => this.inGraph.includes(id))
             this.inGraph = ids
             if (!same && state.inGraph && this.list.known) this.reload()
         }
@@ -404,7 +420,7 @@ export class Deck extends HTMLElement {
 
     /** @param {Map<number, string>} marks */
     setMarks(marks) {
-        const before = this.marks ?? new Map()
+        const before = this.marks
         const changed = new Set([...before.keys(), ...marks.keys()].filter(id => before.get(id) !== marks.get(id)))
         this.marks = marks
         if (!changed.size) return
@@ -427,5 +443,19 @@ export class Deck extends HTMLElement {
         const place = element.querySelector(".ld-pic")
         if (!isVideo(card) || this.isBlurred(card) || fault(card) || !place || place.querySelector("video")) return
         place.append(video(card))
+    }
+}
+
+/** The element that the host is given: the deck lives as long as it stands in the page. */
+export class DeckElement extends HTMLElement {
+    /** @type {Deck|undefined} */ deck = undefined
+
+    connectedCallback() {
+        this.deck ??= new Deck(this)
+    }
+
+    disconnectedCallback() {
+        this.deck?.close()
+        this.deck = undefined
     }
 }

@@ -1,5 +1,7 @@
 /** Elements from plain values. Texts become text nodes and attributes are set by name, so nothing of a user's is markup. */
 
+/** Attributes whose values are the words true and false. */
+const WORDED = /^(aria-.*|draggable|spellcheck)$/
 const SVG = "http://www.w3.org/2000/svg"
 
 /**
@@ -7,7 +9,7 @@ const SVG = "http://www.w3.org/2000/svg"
  *
  * @param {string} tag `name` or `name.class.class`
  * @param {Record<string, any>|null} [given] attributes; `on…` functions are listeners, `style` may hold custom
- *     properties, `true` sets an empty attribute, `false`, `null` and `undefined` set none
+ *     properties, `true` sets an empty attribute and `false` none, but for those that say true or false in words
  * @param {...(Child|Child[])} children
  * @returns {any}
  */
@@ -16,11 +18,11 @@ export function h(tag, given, ...children) {
     const element = document.createElement(name)
     if (classes.length) element.className = classes.join(" ")
     for (const [key, value] of Object.entries(given ?? {})) {
-        if (value === false || value == null) continue
+        if (value == null || (value === false && !WORDED.test(key))) continue
         if (key.startsWith("on")) element.addEventListener(key.slice(2).toLowerCase(), value)
         else if (key === "style") for (const [rule, v] of Object.entries(value)) element.style.setProperty(rule, String(v))
         else if (key === "class") element.classList.add(...value.split(" ").filter(Boolean))
-        else element.setAttribute(key, value === true ? "" : String(value))
+        else element.setAttribute(key, value === true && !WORDED.test(key) ? "" : String(value))
     }
     element.append(.../** @type {any[]} */ (children.flat().filter(c => c !== false && c != null)))
     return element

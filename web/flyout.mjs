@@ -23,7 +23,7 @@ export class Flyout {
     /** @param {Actions} actions */
     constructor(actions) {
         this.actions = actions
-        /** @type {HTMLElement|null} */ this.element = null
+        /** @type {any} */ this.element = null
         /** @type {import("./library.mjs").Card|null} */ this.card = null
         /** @type {HTMLElement|null} */ this.beside = null
         /** @type {ReturnType<typeof setTimeout>|undefined} */ this.opening = undefined
@@ -79,7 +79,7 @@ export class Flyout {
         const on = this.actions.weight(shown)
         const blurred = this.actions.blurred(shown)
         const look = { on: null, picked: false, blurred, size: /** @type {const} */ ("large") }
-        const pic = picture({ ...shown, favourite: false }, look)
+        /** @type {HTMLElement} */ const pic = picture({ ...shown, favourite: false }, look)
         if (isVideo(shown) && !blurred && !fault(shown)) pic.append(video(shown))
         const facts = [shown.folder.replaceAll("/", " / "), bytes(shown.size), shown.uses > 0 && count("flyout.used", shown.uses)]
         const ranks = shown.ranks ? ` · ${t("flyout.rank", { rank: shown.ranks[0] === shown.ranks[1] ? String(shown.ranks[0]) : `${shown.ranks[0]}–${shown.ranks[1]}` })}` : ""

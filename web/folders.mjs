@@ -37,7 +37,8 @@ export function treeView(root) {
         state.open.add(path)
     }
     const names = new Intl.Collator(undefined, { numeric: true })
-    const items = (/** @type {Folder} */ folder, /** @type {number} */ depth) =>
+    /** @type {(folder: Folder, depth: number) => HTMLElement[]} */
+    const items = (folder, depth) =>
         [...folder.folders.values()].sort((a, b) => names.compare(a.name, b.name)).flatMap(child => {
             const more = child.folders.size > 0
             const open = more && state.open.has(child.path)

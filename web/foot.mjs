@@ -55,8 +55,9 @@ export class Foot {
     /**
      * @param {(answer: "connect"|"insert"|null, remember: boolean) => void} answered
      * @param {(pointing: boolean) => void} pointing at the button that would connect
+     * @param {boolean} focus whether to take the keyboard's focus
      */
-    ask(answered, pointing) {
+    ask(answered, pointing, focus) {
         this.hideNotice()
         const remember = h("input", { type: "checkbox" })
         const done = (/** @type {"connect"|"insert"|null} */ answer) => {
@@ -79,7 +80,7 @@ export class Foot {
         h("div.ld-ask__go", null, connect,
             h("button.ld-b.ld-b--28", { type: "button", onClick: () => done("insert") }, t("connect.insert_only"))),
         h("label.ld-check", null, remember, t("connect.remember"))))
-        connect.focus({ preventScroll: true })
+        if (focus) connect.focus({ preventScroll: true })
     }
 
     hideQuestion() {

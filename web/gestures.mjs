@@ -2,9 +2,9 @@
 
 import { fault, titleOf } from "./card.mjs?v=0.1.0"
 import { h } from "./dom.mjs?v=0.1.0"
-import { asOneStep, boxOnScreen, elementOf, nodeLooks, replaceText, setSetting, toast } from "./host.mjs?v=0.1.0"
+import { asOneStep, boxOf, boxOnScreen, elementOf, nodeLooks, replaceText, setSetting, toast } from "./host.mjs?v=0.1.0"
 import { parsePrompt } from "./grammar.mjs?v=0.1.0"
-import { tagFor, toggle } from "./insert.mjs?v=0.1.0"
+import { connect, decline, tagFor, toggle } from "./insert.mjs?v=0.1.0"
 import { APPLY, PARSER } from "./connect.mjs?v=0.1.0"
 import { LibraryError, fullCard, setFavourite, usePreview } from "./library.mjs?v=0.1.0"
 import { lastImage } from "./last_image.mjs?v=0.1.0"
@@ -120,11 +120,14 @@ export class Gestures {
 
     escape() {
         const { deck } = this
-        if (deck.popover) deck.closeFilters()
+        if (deck.filterBox) deck.closeFilters()
         else if (deck.flyout.element) deck.flyout.close()
         else if (deck.foot.asking) this.answered(null)
         else if (state.picked.size) update({ picked: new Map() })
-        else if (state.text) update({ text: "" })
+        else if (deck.search.value) {
+            clearTimeout(deck.typing)
+            update({ text: "" })
+        }
     }
 
     /** @param {KeyboardEvent} event */
@@ -176,16 +179,36 @@ export class Gestures {
         const [bad] = cards.filter(card => !usable.includes(card))
         if (!usable.length) return foot.notice([this.why(bad)], false)
         const outcome = await toggle(usable, chosen("Connect"))
-        if (outcome.kind === "none" || outcome.kind === "fed") return foot.notice([t(`notice.${outcome.kind}`)], false)
-        if (outcome.kind !== "ask") return this.done(outcome)
-        this.ring(outcome)
+        if ("plan" in outcome) this.ask(outcome.plan, answer => answer && this.done(outcome.go(answer === "connect")), true)
+        else if ("cards" in outcome) this.done(outcome)
+        else foot.notice([t(`notice.${outcome.kind}`)], false)
+    }
+
+    /** Asks about a prompt that already has a tag. @param {import("./connect.mjs").Plan} plan */
+    askAbout(plan) {
+        this.ask(plan, answer => {
+            if (answer !== "connect") return void decline(plan.field)
+            connect(plan)
+            this.deck.foot.notice([t("notice.connected")])
+        }, false)
+    }
+
+    /**
+     * @param {import("./connect.mjs").Plan} plan
+     * @param {(answer: "connect"|"insert"|null) => void} act
+     * @param {boolean} focus whether to take the keyboard's focus
+     */
+    ask(plan, act, focus) {
+        this.unring()
+        this.ring(plan)
         this.answer = (/** @type {"connect"|"insert"|null} */ answer, /** @type {boolean} */ remember) => {
             this.unring()
-            if (!answer) return
-            if (remember) setSetting("LoRADeck.Connect", answer)
-            this.done(outcome.go(answer === "connect"))
+            if (answer && remember) setSetting("LoRADeck.Connect", answer)
+            if (answer === "insert") decline(plan.field)
+            act(answer)
+            if (focus) this.deck.grid.setFocus(this.deck.grid.focus)
         }
-        foot.ask((answer, remember) => this.answered(answer, remember), pointing => this.preview(pointing ? outcome.plan : null))
+        this.deck.foot.ask((answer, remember) => this.answered(answer, remember), pointing => this.preview(pointing ? plan : null), focus)
     }
 
     /** @param {"connect"|"insert"|null} answer @param {boolean} [remember] */
@@ -193,7 +216,6 @@ export class Gestures {
         this.deck.foot.hideQuestion()
         this.answer?.(answer, remember)
         this.answer = undefined
-        this.deck.grid.setFocus(this.deck.grid.focus)
     }
 
     /** @param {Card} card */
@@ -212,10 +234,10 @@ export class Gestures {
         this.deck.look().then(() => flyout.draw())
     }
 
-    /** @param {import("./insert.mjs").Ask} ask */
+    /** @param {import("./connect.mjs").Plan} plan */
     ring({ field }) {
         const area = elementOf(field.node, field.widget)
-        const box = area?.getBoundingClientRect() ?? boxOnScreen([...field.node.pos, ...field.node.size])
+        const box = area?.getBoundingClientRect() ?? boxOnScreen(boxOf(field.node))
         this.rings.push(this.frame("ld-drop--ask", box))
     }
 

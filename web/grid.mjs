@@ -25,9 +25,9 @@ export class Grid {
         this.focus = 0
         /** @type {Map<number, HTMLElement>} index → element */ this.alive = new Map()
         /** @type {HTMLElement[]} */ this.spare = []
-        this.space = h("div.ld-space", { role: "listbox", "aria-label": label, "aria-multiselectable": true })
-        this.after = h("div")
-        this.element = h("div.ld-list.ld-scroll", { tabindex: -1 }, this.space, this.after)
+        /** @type {HTMLElement} */ this.space = h("div.ld-space", { role: "listbox", "aria-label": label, "aria-multiselectable": true })
+        /** @type {HTMLElement} */ this.after = h("div")
+        /** @type {HTMLElement} */ this.element = h("div.ld-list.ld-scroll", { tabindex: -1 }, this.space, this.after)
         this.element.addEventListener("scroll", () => this.draw(), { passive: true })
         this.watcher = new ResizeObserver(() => this.measure())
         this.watcher.observe(this.element)
@@ -45,7 +45,6 @@ export class Grid {
 
     /** @param {number} total */
     setTotal(total) {
-        if (this.total !== total) this.space.setAttribute("aria-setsize", String(total))
         this.total = total
         if (this.focus >= total) this.focus = Math.max(0, total - 1)
         for (const [index, element] of this.alive) if (index >= total) this.drop(index, element)

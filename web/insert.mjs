@@ -8,7 +8,7 @@
 import { carryOut, plan } from "./connect.mjs?v=0.1.0"
 import { isRead, negativeOf } from "./flow.mjs?v=0.1.0"
 import { parsePrompt, printTag } from "./grammar.mjs?v=0.1.0"
-import { asOneStep, elementOf, replaceText } from "./host.mjs?v=0.1.0"
+import { asOneStep, elementOf, graphId, replaceText } from "./host.mjs?v=0.1.0"
 import { cardNamed } from "./meanings.mjs?v=0.1.0"
 import { preferredWeight } from "./card.mjs?v=0.1.0"
 import { chosen } from "./settings.mjs?v=0.1.0"
@@ -21,8 +21,32 @@ import { aim, target } from "./target.mjs?v=0.1.0"
  */
 const inserted = new Map()
 
+/** Prompts that the user chose to leave unconnected, until the page is loaded again. @type {Set<string>} */
+const declined = new Set()
+
+/** @param {Field} field */
+const placeOf = field => `${graphId(field.graph)}/${field.node.id}`
+
+/** @param {Field} field */
+export const decline = field => declined.add(placeOf(field))
+
+/**
+ * Wires a prompt in one step.
+ *
+ * @param {import("./connect.mjs").Plan} found
+ */
+export function connect(found) {
+    const text = String(found.field.widget.value)
+    const written = asOneStep(() => carryOut(found, text))
+    aim(written)
+    flash(written)
+}
+
+/** @param {Field} field @returns {import("./connect.mjs").Plan|null} how to connect it, where it needs that and the user did not decline */
+export const planFor = field => (isRead(field) || declined.has(placeOf(field)) ? null : plan(field))
+
 /** @param {Card} card @returns {Promise<string>} the name to write */
-async function spelling(card) {
+export async function spelling(card) {
     const alias = chosen("NameInserted") === "alias" ? card.aliases[0] : ""
     return alias && (await cardNamed(alias))?.id === card.id ? alias : card.insert
 }
@@ -70,7 +94,7 @@ export async function toggle(cards, unconnected) {
     if (cards.every(card => there.get(card.id))) return takeOut(cards, field)
     const missing = cards.filter(card => !there.get(card.id))
     const tags = await Promise.all(missing.map(tagFor))
-    const found = isRead(field) ? null : plan(field)
+    const found = planFor(field)
     const go = (/** @type {boolean} */ connect) => putIn(missing, tags, field, caret, connect ? found : null)
     if (!found || unconnected === "insert") return go(false)
     return unconnected === "connect" ? go(true) : { kind: "ask", field, plan: found, go }

@@ -1,9 +1,11 @@
 /** The only file that the host loads by itself; everything else is imported from here. */
 
 import { noteBlockLayout } from "./block_layouts.mjs?v=0.1.0"
-import { Deck } from "./deck.mjs?v=0.1.0"
+import { DeckElement } from "./deck.mjs?v=0.1.0"
 import { h } from "./dom.mjs?v=0.1.0"
+import { watchTags } from "./complete.mjs?v=0.1.0"
 import { colourLinks, onEvent, registerExtension, registerSidebarTab, toggleSidebarTab } from "./host.mjs?v=0.1.0"
+import { connect, planFor } from "./insert.mjs?v=0.1.0"
 import { watchImages } from "./last_image.mjs?v=0.1.0"
 import { chosen, settings } from "./settings.mjs?v=0.1.0"
 import { state, update } from "./store.mjs?v=0.1.0"
@@ -21,6 +23,17 @@ function onSetting(id) {
     else if (id === "LoRADeck.BlurAdult") update({ picked: state.picked })
 }
 
+/** A tag was completed where nothing reads it. @param {import("./flow.mjs").Field} field */
+async function onUnread(field) {
+    const plan = chosen("Connect") === "insert" ? null : planFor(field)
+    if (!plan) return
+    if (chosen("Connect") === "connect") return connect(plan)
+    if (!document.querySelector("lora-deck")) toggleSidebarTab(TAB)
+    await new Promise(requestAnimationFrame)
+    const element = /** @type {DeckElement|null} */ (document.querySelector("lora-deck"))
+    element?.deck?.gestures.askAbout(plan)
+}
+
 registerExtension({
     name: "LoRADeck",
     settings: settings(onSetting),
@@ -30,11 +43,12 @@ registerExtension({
         onEvent("lora-deck.blocks", noteBlockLayout)
         document.head.append(h("link", { rel: "stylesheet", href: new URL("./deck.css", import.meta.url) }))
         await loadWords()
-        customElements.define("lora-deck", Deck)
+        customElements.define("lora-deck", DeckElement)
         const tab = { id: TAB, title: "LoRA Deck", tooltip: t("deck.tab"), icon: "ld-tab-icon" }
         registerSidebarTab(tab, () => document.createElement("lora-deck"))
         watchPrompts()
         watchWeightKeys()
         watchImages()
+        watchTags(onUnread)
     },
 })

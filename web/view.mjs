@@ -18,7 +18,7 @@ export const viewItems = () => [
     null,
     t("view.order"),
     ...Object.entries(ORDERS).map(([order, descending]) => ({
-        text: t(`view.orders.${order}`), icon: /** @type {const} */ (state.order === order ? "sort" : ""), kind: /** @type {const} */ ("radio"), on: state.order === order,
+        text: t(`view.orders.${order}`), icon: /** @type {"sort"|""} */ (state.order === order ? "sort" : ""), kind: /** @type {const} */ ("radio"), on: state.order === order,
         run: () => update({ order, descending }),
     })),
     null,

@@ -94,6 +94,7 @@ class DeckPage:
         self.context = browser.new_context(viewport={"width": 1560, "height": 900})
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=host.address)
         self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(f"{error.message}\n{error.stack}"))
         self.page.add_init_script(TRAP)
@@ -168,12 +169,18 @@ class DeckPage:
         self.page.wait_for_timeout(100)
 
     def undo(self) -> None:
-        self.page.keyboard.press("Control+z")
-        self.page.wait_for_timeout(700)
+        self._step("Control+z")
 
     def redo(self) -> None:
-        self.page.keyboard.press("Control+y")
-        self.page.wait_for_timeout(700)
+        self._step("Control+y")
+
+    def _step(self, keys: str) -> None:
+        depth = """() => { const t = app.extensionManager.workflow.activeWorkflow.changeTracker
+            return t._restoringState ? -1 : t.undoQueue.length }"""
+        before = self.page.evaluate(depth)
+        self.page.keyboard.press(keys)
+        self.page.wait_for_function(f"was => {{ const now = ({depth})(); return now >= 0 && now !== was }}", arg=before)
+        self.page.wait_for_timeout(400)
 
     def run(self) -> bytes:
         """Queues the graph as the Run button does; the picture's pixels."""
@@ -192,9 +199,11 @@ class DeckPage:
         """Puts the deck's state back to how it is after a reload."""
         self.page.evaluate(
             """async patch => {
+            document.querySelector("lora-deck")?.deck?.closeFilters()
             const own = performance.getEntriesByType("resource").map(e => e.name).find(n => n.includes("/store.mjs"))
             const { NO_FILTERS, update } = await import(own)
-            update({ ...NO_FILTERS, fits: true, order: "name", descending: false, size: "medium", tree: false, picked: new Map(), scroll: 0, ...patch })
+            update({ ...NO_FILTERS, fits: true, order: "name", descending: false, size: "medium", tree: false,
+                picked: new Map(), scroll: 0, ...patch })
         }""",
             patch,
         )
@@ -208,8 +217,15 @@ class DeckPage:
         self.card(name).click()
         self.settled()
 
+    def hover(self, name: str) -> None:
+        """Points at a card, after any scrolling that brings it into view is over."""
+        self.page.mouse.move(1500, 20)
+        self.card(name).scroll_into_view_if_needed()
+        self.page.wait_for_timeout(250)
+        self.card(name).hover()
+
     def settled(self) -> None:
-        self.page.evaluate("() => document.querySelector('lora-deck').gestures.running")
+        self.page.evaluate("() => document.querySelector('lora-deck').deck.gestures.running")
         self.page.wait_for_timeout(250)
 
     def names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""The sidebar in the real front end: click and what it does to graph, undo history and picture, in both ways of drawing."""
+"""The sidebar in the real front end: what a click does to graph, undo history and picture, in both ways of drawing."""
 
 from __future__ import annotations
 

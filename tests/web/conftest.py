@@ -18,7 +18,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A blank page that can import the modules of `web/` from `/`."""
 
     def serve(route: Route) -> None:
-        path = WEB / route.request.url.removeprefix(ORIGIN + "/")
+        path = WEB / route.request.url.removeprefix(ORIGIN + "/").partition("?")[0]
         if path.is_file():
             kind = "text/javascript" if path.suffix == ".mjs" else mimetypes.guess_type(path.name)[0]
             route.fulfill(body=path.read_bytes(), content_type=kind)

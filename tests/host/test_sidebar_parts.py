@@ -1,0 +1,328 @@
+"""The sidebar's parts in the real front end: filters, folders, selection, menus, completion, states, hostile files."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Route, expect
+
+from .deck_page import PARSED_LINKS, PARSED_NODES, DeckPage
+from .harness import HostServer
+
+HOSTILE = '<img src=x onerror="alert(1)">'
+
+
+@pytest.fixture(scope="module")
+def library(host: HostServer) -> Iterator[HostServer]:
+    """More files: one cut short, an adult one, one without preview, and one whose every text is an attack."""
+    folder = host.loras / "more"
+    folder.mkdir()
+    good = (host.loras / "styles" / "ink_wash_v2.safetensors").read_bytes()
+
+    def add(name: str, content: bytes = good, **sidecar: Any) -> None:
+        (folder / f"{name}.safetensors").write_bytes(content)
+        if sidecar:
+            (folder / f"{name}.json").write_text(json.dumps(sidecar), encoding="utf-8")
+
+    add("cut_short", good[: len(good) // 2])
+    add("no_preview_here")
+    add("grown_up", tags=["nsfw"])
+    shutil.copyfile(host.loras / "styles" / "ink_wash_v2.png", folder / "grown_up.png")
+    text = f"{HOSTILE}</script><script>alert(2)</script>"
+    add(HOSTILE.replace("/", ""), description=text, tags=[text, "style"], notes=text, **{"activation text": text})
+    host.post("/lora-deck/refresh", {"wait": True})
+    yield host
+    shutil.rmtree(folder)
+    host.post("/lora-deck/refresh", {"wait": True})
+
+
+@pytest.fixture(scope="module")
+def open_page(browser: Browser, library: HostServer) -> Iterator[DeckPage]:
+    page = DeckPage(browser, library)
+    page.build(PARSED_NODES, PARSED_LINKS)
+    page.open()
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def deck(open_page: DeckPage) -> Iterator[DeckPage]:
+    open_page.set(Connect="ask", ActivationText=True, FlyoutDelay=-1, BlurAdult=True)
+    open_page.errors.clear()
+    open_page.build(PARSED_NODES, PARSED_LINKS)
+    open_page.reset(fits=False)
+    open_page.open()
+    yield open_page
+    assert open_page.errors == []
+    assert open_page.page.evaluate("() => window.trapped") == []
+
+
+def test_hostile_texts_are_texts(deck: DeckPage) -> None:
+    deck.set(FlyoutDelay=0)
+    card = deck.card("onerror")
+    deck.hover("onerror")
+    expect(deck.page.locator(".ld-fly h3")).to_contain_text("onerror")
+    expect(deck.page.locator(".ld-fly script, .ld-fly img[src=x], lora-deck img[src=x]")).to_have_count(0)
+    deck.page.keyboard.press("Escape")
+    deck.type_in("parser")
+    deck.click("onerror")
+    assert deck.text("parser").startswith("a small boat on a quiet lake <lora:\\<img src=x onerror=")
+    expect(card).to_have_class(re.compile("is-active"))
+    card.click(button="right")
+    expect(deck.page.get_by_role("menu")).to_be_visible()
+    deck.page.keyboard.press("Escape")
+    deck.page.locator("lora-deck").get_by_role("button", name="Filters", exact=True).click()
+    expect(deck.page.get_by_role("dialog", name="Filters")).to_contain_text("onerror")
+    deck.page.keyboard.press("Escape")
+    deck.click("onerror")
+    assert deck.text("parser") == "a small boat on a quiet lake"
+
+
+def test_a_file_with_a_problem_says_what_and_is_not_inserted(deck: DeckPage) -> None:
+    card = deck.card("cut_short")
+    expect(card).to_contain_text("problem:File is cut short")
+    expect(card).to_contain_text("Download it again")
+    deck.type_in("parser")
+    deck.click("cut_short")
+    assert deck.text("parser") == "a small boat on a quiet lake"
+    expect(deck.page.locator(".ld-strip")).to_contain_text("Download it again")
+
+
+def test_adult_previews_are_blurred_until_shown(deck: DeckPage) -> None:
+    card = deck.card("grown_up")
+    expect(card.locator(".ld-pic")).to_have_class(re.compile("ld-blur"))
+    expect(card).to_contain_text("preview hidden")
+    deck.shot("sidebar-problem-blurred-placeholder")
+    deck.set(FlyoutDelay=0)
+    deck.hover("grown_up")
+    deck.page.get_by_role("button", name="Show preview").click()
+    expect(card.locator(".ld-pic")).not_to_have_class(re.compile("ld-blur"))
+
+
+def test_placeholder_for_what_has_no_preview(deck: DeckPage) -> None:
+    expect(deck.card("no_preview_here").locator(".ld-ph b")).to_have_text("NP")
+
+
+def test_filters_count_and_narrow(deck: DeckPage) -> None:
+    shown = deck.page.locator(".ld-path__n")
+    expect(shown).to_have_text("12")
+    deck.page.get_by_role("button", name="Filters", exact=True).click()
+    popover = deck.page.get_by_role("dialog", name="Filters")
+    flux = popover.get_by_role("button", name=re.compile("^Flux"))
+    expect(flux).to_contain_text("1")
+    deck.shot("sidebar-filters")
+    flux.click()
+    expect(deck.page.locator("lora-deck [role=option]")).to_have_count(1)
+    expect(deck.page.get_by_role("button", name="Filters, 1 on")).to_be_visible()
+    popover.get_by_role("button", name="Clear all").click()
+    popover.get_by_role("button", name=re.compile("No preview")).click()
+    expect(deck.card("no_preview_here")).to_be_visible()
+    popover.get_by_role("button", name="Clear all").click()
+    popover.get_by_role("button", name=re.compile("Has a problem")).click()
+    expect(deck.page.locator("lora-deck [role=option]")).to_have_count(1)
+    deck.page.keyboard.press("Escape")
+    expect(popover).to_have_count(0)
+    deck.page.get_by_role("group", name="Active filters").get_by_role(
+        "button", name=re.compile("Has a problem")
+    ).click()
+    expect(shown).to_have_text("12")
+
+
+def test_in_this_graph(deck: DeckPage) -> None:
+    deck.type_in("parser", " <lora:neon_nights:1> <lora:styles/film_grain:0.2>")
+    deck.page.get_by_role("button", name="Filters", exact=True).click()
+    deck.page.get_by_role("dialog", name="Filters").get_by_role("button", name=re.compile("In this graph")).click()
+    expect(deck.page.locator("lora-deck [role=option]")).to_have_count(2)
+
+
+def test_folders(deck: DeckPage) -> None:
+    deck.page.get_by_role("button", name="Folder tree").click()
+    tree = deck.page.get_by_role("tree", name="Folders")
+    expect(tree.get_by_role("treeitem", name=re.compile("styles"))).to_contain_text("5")
+    tree.get_by_role("treeitem", name=re.compile("characters")).click()
+    expect(deck.page.locator("lora-deck [role=option]")).to_have_count(2)
+    expect(deck.page.get_by_role("navigation", name="Folder").locator("[aria-current=page]")).to_have_text("characters")
+    deck.shot("sidebar-tree")
+    tree.get_by_role("treeitem", name=re.compile("characters")).focus()
+    deck.page.keyboard.press("ArrowUp")
+    deck.page.keyboard.press("Enter")
+    deck.page.wait_for_timeout(500)
+    assert deck.page.locator("lora-deck [role=option]").count() > 2
+
+
+def test_favourites(deck: DeckPage) -> None:
+    deck.card("neon_nights").click(button="right")
+    deck.page.get_by_role("menuitem", name="Mark as favourite").click()
+    expect(deck.card("neon_nights")).to_contain_text("favourite")
+    deck.card("neon_nights").click(button="right")
+    deck.page.get_by_role("menuitem", name="Unmark as favourite").click()
+    expect(deck.card("neon_nights")).not_to_contain_text("favourite")
+
+
+def test_several_at_once(deck: DeckPage) -> None:
+    deck.type_in("parser")
+    deck.set(ActivationText=False)
+    before = deck.graph()
+    deck.card("film_grain").click(modifiers=["Control"])
+    deck.card("neon_nights").click()
+    expect(deck.page.get_by_role("region", name="Selection")).to_contain_text("2 selected")
+    expect(deck.card("film_grain")).to_have_attribute("aria-selected", "true")
+    deck.shot("sidebar-selection")
+    deck.page.get_by_role("region", name="Selection").get_by_role("button", name="Insert").click()
+    deck.settled()
+    assert deck.text("parser") == "a small boat on a quiet lake <lora:film_grain:0.6> <lora:neon_nights:0.5>"
+    expect(deck.page.get_by_role("region", name="Selection")).to_have_count(0)
+    deck.card("film_grain").focus()
+    deck.undo()
+    assert deck.graph() == before
+
+
+def test_keyboard_in_the_list(deck: DeckPage) -> None:
+    first = deck.page.locator("lora-deck [role=option]").first
+    first.focus()
+    deck.page.keyboard.press("End")
+    assert deck.page.evaluate("() => document.activeElement.getAttribute('aria-posinset')") == "12"
+    deck.page.keyboard.press("Home")
+    deck.page.keyboard.press("ArrowDown")
+    assert deck.page.evaluate("() => document.activeElement.getAttribute('aria-posinset')") == "3"
+    deck.page.keyboard.press(" ")
+    deck.page.keyboard.press("Shift+ArrowRight")
+    expect(deck.page.get_by_role("region", name="Selection")).to_contain_text("2 selected")
+    deck.page.keyboard.press("Escape")
+    deck.page.keyboard.press("i")
+    expect(deck.page.get_by_role("searchbox")).to_have_value("i")
+    assert deck.page.evaluate("() => document.activeElement.getAttribute('role')") == "searchbox"
+    deck.page.keyboard.press("Escape")
+    expect(deck.page.get_by_role("searchbox")).to_have_value("")
+
+
+def test_copies(deck: DeckPage) -> None:
+    deck.card("film_grain").focus()
+    deck.page.keyboard.press("Control+c")
+    deck.page.wait_for_timeout(300)
+    assert deck.page.evaluate("() => navigator.clipboard.readText()") == "<lora:film_grain:0.6>"
+
+
+def test_flyout_steps_the_weight_in_the_prompt(deck: DeckPage) -> None:
+    deck.type_in("parser", " <lora:ink_wash_v2:0.5:lbw=OUTALL>")
+    deck.set(FlyoutDelay=0)
+    deck.hover("ink_wash_v2")
+    group = deck.page.get_by_role("group", name="About ink_wash_v2")
+    expect(group.locator("output")).to_have_text("0.5")
+    deck.shot("sidebar-flyout")
+    group.get_by_role("button", name="More").click()
+    expect(group.locator("output")).to_have_text("0.55")
+    assert deck.text("parser").endswith("<lora:ink_wash_v2:0.55:lbw=OUTALL>")
+
+
+def test_ctrl_up_steps_a_tag_and_leaves_words_to_the_host(deck: DeckPage) -> None:
+    deck.type_in("parser", " <lora:ink_wash_v2>")
+    deck.page.keyboard.press("ArrowLeft")
+    deck.page.keyboard.press("Control+ArrowUp")
+    assert deck.text("parser").endswith("<lora:ink_wash_v2:1.05>")
+    deck.page.keyboard.press("Control+ArrowDown")
+    deck.page.keyboard.press("Control+ArrowDown")
+    assert deck.text("parser").endswith("<lora:ink_wash_v2:0.95>")
+    deck.page.keyboard.press("Control+Home")
+    deck.page.keyboard.press("Control+ArrowUp")
+    assert deck.text("parser").startswith("(a:1.05)")
+
+
+def test_completion(deck: DeckPage) -> None:
+    deck.type_in("parser", " <lora:ink")
+    names = deck.page.get_by_role("listbox", name="LoRAs").filter(has=deck.page.locator("#ld-complete-0"))
+    expect(names.get_by_role("option").first).to_contain_text("ink_wash_v2")
+    deck.shot("sidebar-completion")
+    assert deck.area("parser").get_attribute("aria-activedescendant") == "ld-complete-0"
+    deck.page.keyboard.press("Enter")
+    weights = deck.page.get_by_role("listbox", name="Weight")
+    expect(weights.locator("[aria-selected=true]")).to_have_text("0.8")
+    deck.page.keyboard.press("ArrowRight")
+    deck.page.keyboard.press("Enter")
+    deck.page.wait_for_timeout(200)
+    assert deck.text("parser") == "a small boat on a quiet lake <lora:ink_wash_v2:1>"
+    expect(deck.page.locator(".ld-ac, .ld-acw")).to_have_count(0)
+
+
+def test_list_and_sizes(deck: DeckPage) -> None:
+    for size in ("List", "Small cards", "Large cards"):
+        deck.page.get_by_role("button", name="View and order").click()
+        deck.page.get_by_role("menuitemradio", name=size).click()
+        deck.page.wait_for_timeout(300)
+        assert deck.page.locator("lora-deck [role=option]").count() >= 3
+        deck.shot(f"sidebar-{size.split()[0].lower()}")
+    deck.page.get_by_role("button", name="View and order").click()
+    deck.page.get_by_role("menuitemradio", name="Size").click()
+    expect(deck.page.get_by_role("button", name="Order: Size, descending")).to_be_visible()
+
+
+def test_offline_and_back(deck: DeckPage) -> None:
+    deck.page.route("**/lora-deck/**", lambda route: route.abort())
+    deck.page.get_by_role("searchbox").fill("neon")
+    alert = deck.page.get_by_role("alert").filter(has_text="ComfyUI does not answer")
+    expect(alert).to_be_visible()
+    deck.shot("sidebar-offline")
+    deck.page.unroute("**/lora-deck/**")
+    alert.get_by_role("button", name="Try now").click()
+    expect(alert).to_have_count(0)
+    expect(deck.page.locator("lora-deck [role=option]")).to_have_count(1)
+
+
+def test_empty_and_working(deck: DeckPage) -> None:
+    def nothing(route: Route) -> None:
+        route.fulfill(json={"total": 0, "offset": 0, "revision": 1, "items": []})
+
+    deck.page.route("**/lora-deck/loras?**", nothing)
+    deck.reset(fits=False, order="added")
+    expect(deck.page.get_by_text("No LoRAs yet")).to_be_visible()
+    expect(deck.page.locator(".ld-paths code").first).to_contain_text("loras")
+    deck.shot("sidebar-empty")
+    work = {"running": True, "paused": False, "off": False, "done": 312, "total": 1284, "bytes": 1, "total_bytes": 9}
+    tell = "hash => window.comfyAPI.api.api.dispatchCustomEvent('lora-deck.hash', hash)"
+    deck.page.evaluate(tell, {**work, "bytes_per_second": 4.12e8, "seconds_left": 170})
+    bar = deck.page.get_by_role("progressbar", name="Hashing")
+    expect(bar).to_have_attribute("aria-valuenow", "312")
+    expect(bar).to_have_attribute("aria-valuetext", re.compile("312 of 1,284 · 412 MB/s · 3 min left"))
+    deck.page.unroute("**/lora-deck/loras?**")
+    deck.page.evaluate(tell, {"running": False})
+
+
+def test_a_new_file_appears_by_itself(deck: DeckPage, library: HostServer) -> None:
+    new = library.loras / "more" / "just_arrived.safetensors"
+    shutil.copyfile(library.loras / "styles" / "film_grain.safetensors", new)
+    deck.page.get_by_role("button", name="Look for new files").click()
+    expect(deck.card("just_arrived")).to_be_visible(timeout=15000)
+    new.unlink()
+    deck.page.get_by_role("button", name="Look for new files").click()
+    expect(deck.card("just_arrived")).to_have_count(0, timeout=15000)
+
+
+@pytest.mark.parametrize("palette", ["dark", "light", "solarized", "nord"])
+def test_axe_finds_nothing_serious(deck: DeckPage, palette: str) -> None:
+    deck.page.evaluate("p => app.extensionManager.setting.set('Comfy.ColorPalette', p)", palette)
+    deck.page.wait_for_timeout(500)
+    deck.type_in("parser", " <lora:ink_wash_v2:0.5>")
+    deck.page.get_by_role("button", name="Folder tree").click()
+    deck.set(FlyoutDelay=0)
+    deck.hover("ink_wash_v2")
+    expect(deck.page.locator(".ld-fly")).to_be_visible()
+    deck.shot(f"sidebar-palette-{palette}")
+    deck.page.get_by_role("button", name="Filters", exact=True).click()
+    deck.page.wait_for_timeout(400)
+    found = Axe().run(
+        deck.page,
+        context={"include": [["lora-deck"], [".ld-fly"]]} if deck.page.locator(".ld-fly").count() else "lora-deck",
+    )
+    serious = [
+        (v["id"], [n["html"][:160] for n in v["nodes"]][:3])
+        for v in found.response["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]
+    deck.page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
+    assert serious == []
