@@ -1,0 +1,156 @@
+"""The sidebar's main gestures in a later front end than the host's own; `next_frontend.txt` pins which."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from .conftest import StartHost
+from .deck_page import PARSED_LINKS, PARSED_NODES, DeckPage
+from .harness import REPOSITORY
+
+PIN = Path(__file__).with_name("next_frontend.txt")
+
+
+def front_end() -> Path:
+    """The static folder of the pinned front end, fetched once."""
+    folder = REPOSITORY / ".dev" / "frontends" / PIN.read_text(encoding="utf-8").strip()
+    static = folder / "comfyui_frontend_package" / "static"
+    if not (static / "index.html").exists():
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            folder,
+            "--requirement",
+            PIN,
+        ]
+        subprocess.run(command, check=True)
+        (wheel,) = folder.glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder)
+        wheel.unlink()
+    return static
+
+
+@pytest.fixture(scope="module", params=["classic", "nodes2"])
+def deck(request: pytest.FixtureRequest, browser: Browser, start_host: StartHost) -> Iterator[DeckPage]:
+    host = start_host("--front-end-root", str(front_end()))
+    page = DeckPage(browser, host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
+    yield page
+    assert page.errors == []
+    page.close()
+
+
+def start(deck: DeckPage, parsed: bool = True) -> None:
+    if parsed:
+        deck.build(PARSED_NODES, PARSED_LINKS)
+    else:
+        deck.build()
+    deck.reset()
+    deck.open()
+
+
+def test_opens_and_shows_cards(deck: DeckPage) -> None:
+    start(deck)
+    assert len(deck.names()) == 7
+    deck.shot("next-grid")
+
+
+def test_click_undo_redo_click(deck: DeckPage) -> None:
+    start(deck)
+    deck.type_in("parser")
+    before = deck.graph()
+    deck.click("ink_wash_v2")
+    after = deck.graph()
+    assert deck.text("parser") == "a small boat on a quiet lake <lora:ink_wash_v2:0.8> ink wash, rice paper"
+    deck.undo()
+    assert deck.graph() == before
+    deck.redo()
+    assert deck.graph() == after
+    deck.click("ink_wash_v2")
+    assert deck.graph() == before
+
+
+def test_marks_follow_what_is_typed(deck: DeckPage) -> None:
+    start(deck)
+    deck.type_in("parser", " <lora:film_grain:0.33>")
+    expect(deck.card("film_grain").locator(".ld-mark--on")).to_contain_text("0.33")
+
+
+def test_connects(deck: DeckPage) -> None:
+    start(deck, parsed=False)
+    deck.type_in("positive")
+    before = deck.graph()
+    deck.click("ink_wash_v2")
+    deck.page.get_by_role("button", name="Insert and connect").click()
+    deck.settled()
+    assert ["Apply LoRA stack", 0, "sampler", "model"] in deck.links()
+    assert ["Prompt → LoRA stack", 0, "positive", "text"] in deck.links()
+    deck.undo()
+    assert deck.graph() == before
+
+
+def test_search_and_keys(deck: DeckPage) -> None:
+    start(deck)
+    before = deck.graph()
+    deck.page.get_by_role("searchbox", name="Search LoRAs").fill("neon")
+    expect(deck.page.locator("lora-deck [role=option]")).to_have_count(1)
+    deck.page.keyboard.press("ArrowDown")
+    deck.page.keyboard.press("Delete")
+    assert deck.graph() == before
+
+
+def test_menu_and_toast(deck: DeckPage) -> None:
+    start(deck)
+    deck.card("neon_nights").click(button="right")
+    expect(deck.page.get_by_role("menuitem", name="Copy tag")).to_be_visible()
+    deck.page.keyboard.press("Escape")
+    deck.page.wait_for_timeout(100)
+    expect(deck.page.get_by_role("menu", name=re.compile("Actions for"))).to_have_count(0)
+
+
+def test_completion(deck: DeckPage) -> None:
+    start(deck)
+    deck.type_in("parser", " <lora:neon")
+    expect(deck.page.locator("#ld-complete-0")).to_contain_text("neon_nights")
+    deck.page.keyboard.press("Enter")
+    expect(deck.page.get_by_role("listbox", name="Weight")).to_be_visible()
+    deck.page.keyboard.press("Enter")
+    deck.page.wait_for_timeout(200)
+    assert deck.text("parser").endswith("<lora:neon_nights:0.5>")
+
+
+def test_ctrl_up(deck: DeckPage) -> None:
+    start(deck)
+    deck.type_in("parser", " <lora:neon_nights:1>")
+    deck.page.keyboard.press("ArrowLeft")
+    deck.page.keyboard.press("Control+ArrowUp")
+    assert deck.text("parser").endswith("<lora:neon_nights:1.05>")
+
+
+def test_another_tab_and_back(deck: DeckPage) -> None:
+    start(deck)
+    deck.page.evaluate("() => app.extensionManager.sidebarTab.toggleSidebarTab('model-library')")
+    deck.page.wait_for_timeout(400)
+    expect(deck.page.locator("lora-deck")).to_have_count(0)
+    deck.open()
+
+
+def test_light_palette(deck: DeckPage) -> None:
+    start(deck)
+    deck.page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'light')")
+    deck.page.wait_for_timeout(400)
+    deck.shot("next-light")
+    deck.page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
