@@ -6,10 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..library.names import normalise
 from ..library.resolve import names
-from ..stack.entry import LoraEntry
-from ..stack.foreign import as_stack
+from ..stack.foreign import as_stack, checked_entry
 from ..stack.stack import LoraStack
 from .names_exist import names_exist
 from .sockets import CATEGORY, Stack, stack_input
@@ -47,12 +45,13 @@ class LoraStackAdd(io.ComfyNode):
         )
 
     @classmethod
-    async def validate_inputs(cls, lora_name: str | None) -> bool | str:
-        return await names_exist(
-            cls.hidden.unique_id, lambda: [("lora_name", lora_name)] if lora_name is not None else []
-        )
+    async def validate_inputs(cls, lora_name: Any = None) -> bool | str:
+        if not isinstance(lora_name, str):
+            # A linked name is not known yet and comes as None.
+            return True if lora_name is None else f"lora_name is a text; it got {lora_name!r:.80}."
+        return await names_exist(cls.hidden.unique_id, lambda: [("lora_name", lora_name)])
 
     @classmethod
-    def execute(cls, lora_name: str, te_weight: float, unet_weight: float, stack: Any = None) -> io.NodeOutput:
-        entry = LoraEntry(normalise(lora_name), te=te_weight, unet=unet_weight)
+    def execute(cls, lora_name: Any, te_weight: float, unet_weight: float, stack: Any = None) -> io.NodeOutput:
+        entry = checked_entry(lora_name, te=te_weight, unet=unet_weight, where="Add LoRA")
         return io.NodeOutput(as_stack(stack) + LoraStack((entry,)))

@@ -65,9 +65,7 @@ class LoraStackApply(io.ComfyNode):
         cls, stack: Any, sampling_pass: SamplingPass, missing: Missing, model: Any = None, clip: Any = None
     ) -> io.NodeOutput:
         applied = apply_stack(model, clip, as_stack(stack), sampling_pass, missing)
-        changed_files.record(
-            cls.hidden.unique_id, (*applied.files, *applied.presets, *applied.settings), applied.missing
-        )
+        changed_files.record(cls.hidden.unique_id, (*applied.files, *applied.presets, *applied.settings), applied.asked)
         library.record_use(applied.files)
         report = str(applied.report)
         show_text(cls.hidden.unique_id, report)

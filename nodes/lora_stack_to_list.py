@@ -45,21 +45,22 @@ class LoraStackToList(io.ComfyNode):
         value = as_stack(stack)
         plain: list[tuple[str, float, float]] = []
         files: list[LoraFile] = []
-        missing: list[str] = []
+        asked: list[tuple[str, str | None]] = []
         lines = list(value.notes)
         for entry in value:
             name = entry.name
             try:
                 file = library.resolve(name)
             except (LoraNotFoundError, AmbiguousLoraError) as error:
-                missing.append(name)
+                asked.append((name, None))
                 lines.append(f"{error} The list carries the name as written.")
             else:
                 files.append(file)
+                asked.append((name, file.path))
                 name = file.name
             plain.append((name.replace("/", os.sep), entry.unet, entry.te))
             lines.extend(lost_in_plain_list(entry))
-        changed_files.record(cls.hidden.unique_id, files, missing)
+        changed_files.record(cls.hidden.unique_id, files, asked)
         report = "\n".join(lines) or f"{len(plain)} LoRAs, nothing lost."
         show_text(cls.hidden.unique_id, report)
         return io.NodeOutput(plain, report)

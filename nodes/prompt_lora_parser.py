@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..stack.errors import StackFormatError
 from ..stack.foreign import as_stack
 from ..stack.tag import Repeats, WeightOrder, parse_prompt
 from .names_exist import names_exist
@@ -57,16 +58,21 @@ class PromptLoraParser(io.ComfyNode):
         )
 
     @classmethod
-    async def validate_inputs(cls, text: str | None) -> bool | str:
+    async def validate_inputs(cls, text: Any = None) -> bool | str:
+        if not isinstance(text, str):
+            # Linked text is not known yet and comes as None.
+            return True if text is None else f"text is a text; it got {text!r:.80}."
+
         def names() -> list[tuple[str, str]]:
-            prompt = text or ""
-            tags = parse_prompt(prompt).tags
-            return [(_label(prompt, t.start, t.end), t.entry.name) for t in tags if t.entry is not None]
+            tags = parse_prompt(text).tags
+            return [(_label(text, t.start, t.end), t.entry.name) for t in tags if t.entry is not None]
 
         return await names_exist(cls.hidden.unique_id, names)
 
     @classmethod
-    def execute(cls, text: str, weight_order: WeightOrder, repeats: Repeats, stack: Any = None) -> io.NodeOutput:
+    def execute(cls, text: Any, weight_order: WeightOrder, repeats: Repeats, stack: Any = None) -> io.NodeOutput:
+        if not isinstance(text, str):
+            raise StackFormatError(f"The input text of Prompt → LoRA stack takes a text; it got {text!r:.80}.")
         parsed = parse_prompt(text, weight_order, repeats)
         found = ", ".join(entry.name for entry in parsed.stack) or "no LoRA"
         show_text(cls.hidden.unique_id, "\n".join((found, *parsed.stack.notes)))

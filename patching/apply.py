@@ -53,8 +53,8 @@ class Applied:
     """Every preset file that the stack's block weights were read against."""
     settings: tuple[Watched, ...]
     """The places where PEFT keeps a file's settings, whether there are any or not."""
-    missing: tuple[str, ...]
-    """Names that no file answered to."""
+    asked: tuple[tuple[str, str | None], ...]
+    """(name of an entry, path of the file that it stood for, `None` where there was none)."""
     blocks: BlockLayout | None
     """The blocks of the connected model."""
     architecture: str | None
@@ -124,7 +124,7 @@ def apply_stack(
         tuple(_file_report(item, opened, clones) for item in resolved),
         tuple(notes),
         time.perf_counter() - started,
-        bool(opened) and all(reused),
+        all(reused) and any(any(weights) for entry in opened for weights in entry.weights.values()),
     )
     logger.info(report.summary())
     return Applied(
@@ -134,7 +134,7 @@ def apply_stack(
         tuple(r.file for r in resolved),
         tuple(file for item in resolved for file in preset_files(item.entry)),
         tuple(Watched.of(Path(r.file.path).with_name(CONFIG)) for r in resolved),
-        tuple(entry.name for entry, _ in errors),
+        (*((r.entry.name, r.file.path) for r in resolved), *((entry.name, None) for entry, _ in errors)),
         blocks_of(model.model) if model is not None else None,
         architecture_of(model.model) if model is not None else None,
     )
@@ -173,11 +173,22 @@ def _weights(weight: float, rules: BlockRules | None, matching: Matching) -> tup
 
 def _check_fit(file: LoraFile, opened: OpenFile, matchings: dict[Side, Matching], clones: dict[Side, Patcher]) -> None:
     """Refuses a file of which nothing fits, or which was plainly made for another architecture."""
-    unet = clones.get("unet")
     modules = opened.modules.modules
-    if unet is None or (not modules and (opened.embeddings or not opened.keys)):
-        return
+    if not modules and not opened.embeddings:
+        broken = next((f" ({name}: {reason})" for name, reason in opened.modules.broken), "")
+        raise LoraFileError(
+            file.path,
+            f"0 of its {opened.keys} keys are of a LoRA{broken}. It may be a checkpoint, a VAE, a textual "
+            "inversion (which belongs into the embeddings folder), or cut short.",
+        )
     matched = sum(len(matching.modules) for matching in matchings.values())
+    unet = clones.get("unet")
+    if unet is None or not modules:
+        # A file's unet modules are no concern of a lone text encoder; those for another text encoder are.
+        if "te" in clones and not matched and any(is_text_encoder_name(name) for name in modules):
+            looks = f" It looks like a {opened.looks_like} LoRA." if opened.looks_like else ""
+            raise LoraFileError(file.path, f"0 of its {len(modules)} modules match this text encoder.{looks}")
+        return
     misfits = [misfit for matching in matchings.values() for misfit in matching.misfits]
     architecture = architecture_of(unet.model)
     foreign = opened.looks_like is not None and architecture not in (None, opened.looks_like)
@@ -230,10 +241,12 @@ def _patch(side: Side, clone: Patcher, opened: Sequence[_Opened]) -> bool:
 def _notes(entry: _Opened) -> list[str]:
     name = entry.item.file.name
     hidden = entry.item.file.hides
+    unread = [f"{name}: {entry.rules.note}."] if entry.rules is not None and entry.rules.note else []
     elsewhere = [f"{name}: {entry.item.file.path} is used; of the same name: {', '.join(hidden)}."] if hidden else []
     used = [found.strategy for matching in entry.matchings.values() for found in matching.matches]
     return (
-        elsewhere
+        unread
+        + elsewhere
         + [f"{name}: {said}." for said in explain(entry.item.entry.dyn, used)]
         + [
             f"{name}: {module} left out, {reason}."
@@ -249,7 +262,7 @@ def _file_report(item: _Resolved, opened: Sequence[_Opened], clones: dict[Side, 
     entry = next((e for e in opened if e.item is item), None)
     if entry is None:
         return FileReport(item.file.name, item.te, item.unet)
-    lbw, rules = item.entry.lbw, str(entry.rules or "")
+    rules = str(entry.rules or "")
     matched = {side: matching.modules for side, matching in entry.matchings.items()}
     everywhere = frozenset().union(*matched.values())
     used = [m for matching in entry.matchings.values() for m in matching.matches]
@@ -262,8 +275,14 @@ def _file_report(item: _Resolved, opened: Sequence[_Opened], clones: dict[Side, 
         tuple(sorted({m.strategy.rank for m in used if m.strategy.rank is not None})),
         len(matched.get("te", ())),
         len(matched.get("unet", ())),
-        f"{lbw}: {rules or 'none act'}" if lbw is not None else "",
+        _blocks_text(item.entry, rules),
         unmatched(entry.opened, entry.matchings, {side: clone.model for side, clone in clones.items()}),
         len(modules.modules) + len(modules.broken),
         tuple(embedding.name for embedding in entry.opened.embeddings),
     )
+
+
+def _blocks_text(entry: LoraEntry, rules: str) -> str:
+    """Block and element weights as given, with what the blocks mean for this model."""
+    blocks = [f"{entry.lbw}: {rules or 'none act'}"] if entry.lbw is not None else []
+    return "; ".join(blocks + ([f"elements {entry.lbwe}"] if entry.lbwe is not None else []))

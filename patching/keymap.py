@@ -35,6 +35,7 @@ class Target:
 
 
 _NUMBER = re.compile(r"\d+")
+_IN_BLOCK = re.compile(r"\.\d+\.")
 
 
 class KeyMap:
@@ -45,6 +46,8 @@ class KeyMap:
         self._side: Side = side
         shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
         self._keys = frozenset(shapes)
+        self.is_reachable = any(k.endswith(".weight") and len(s) > 1 and _IN_BLOCK.search(k) for k, s in shapes.items())
+        """Whether the patcher sees the weights of the blocks: packs with kernels of their own keep them elsewhere."""
         self._names: dict[str, Any] = {**_diffusers_hunyuan(model, self._keys), **build(model, {})}
         self.architecture = detect(shapes)
         self.layout = layout_of(shapes)
@@ -66,11 +69,6 @@ class KeyMap:
     @cached_property
     def _kinds(self) -> frozenset[str]:
         return frozenset(_NUMBER.sub("#", name) for name in self._flat)
-
-    @property
-    def is_reachable(self) -> bool:
-        """Whether the patcher sees any weight at all: packs with kernels of their own keep them elsewhere."""
-        return any(key.endswith(".weight") for key in self._keys)
 
     def _target(self, found: Any, parameter: str) -> Target | None:
         if found is None:

@@ -64,7 +64,9 @@ def open_file(file: LoraFile) -> OpenFile:
 def _open(path: str, version: Hashable, config: Path | None) -> OpenFile:
     try:
         tensors, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
-        tensors = {key: tensor for key, tensor in tensors.items() if isinstance(tensor, Tensor)}
+        tensors = {
+            key: tensor for key, tensor in tensors.items() if isinstance(tensor, Tensor) and isinstance(key, str)
+        }
     except Exception as error:
         raise LoraFileError(path, f"cannot be read as a LoRA file ({error}). Download or copy it again.") from error
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..library import presets
 from ..library.presets import PresetFile
 from ..stack.block_weights import BlockWeightError, BlockWeights, resolve_block_weights
-from ..stack.blocks import BlockLayout, text_encoder_of
+from ..stack.blocks import TEXT_ENCODERS, BlockLayout, text_encoder_of
 from ..stack.element_weights import ElementWeights, resolve_element_weights
 from ..stack.entry import LoraEntry
 from .keymap import Target
@@ -19,6 +19,8 @@ _WITHOUT_MODEL = (
     BlockLayout(False, (("D", 19), ("S", 38))),
 )
 
+_NO_BLOCKS = BlockLayout(False, ())
+
 
 @dataclass(frozen=True, slots=True)
 class BlockRules:
@@ -27,6 +29,8 @@ class BlockRules:
     layout: BlockLayout
     blocks: BlockWeights | None
     elements: ElementWeights | None
+    note: str = ""
+    """What could not be read, and what was done instead."""
 
     def factor(self, target: Target, module: str) -> float:
         """What the te or unet weight is multiplied with. `module`: the file's name of the module."""
@@ -58,7 +62,18 @@ def read_rules(entry: LoraEntry, layout: BlockLayout | None) -> BlockRules | Non
             return _read(entry, candidate)
         except BlockWeightError as caught:
             error = error or caught
+    if layout is None:
+        return _text_encoders_only(entry, error)
     raise BlockWeightError(f"{entry.name}: {error}") from error
+
+
+def _text_encoders_only(entry: LoraEntry, error: BlockWeightError | None) -> BlockRules:
+    """Without a model the blocks cannot be read; what the items say of text encoders can."""
+    items = [item.strip() for item in (entry.lbw or "").partition(";")[0].split(",")]
+    named = [item for item in items if item.partition("=")[0].strip().upper() in TEXT_ENCODERS]
+    blocks = resolve_block_weights(",".join(named), _NO_BLOCKS, {}, entry.x, "") if named else None
+    note = f"without a model, lbw={entry.lbw!r} is read for text encoders alone ({error})"
+    return BlockRules(_NO_BLOCKS, blocks, None, note)
 
 
 def _read(entry: LoraEntry, layout: BlockLayout) -> BlockRules:

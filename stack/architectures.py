@@ -279,7 +279,7 @@ def detect(shapes: Shapes) -> str | None:
 
 
 _TEXT_ENCODER = re.compile(
-    r"(?:base_model\.model\.)?(?:lora_te|oft_te|lora_prior_te|text_encoder|text_model|te\d?[._]|clip_[lgh]\.|t5xxl\.)"
+    r"(?:base_model\.model\.)?(?:(?:lora|oft|lycoris)_te|(?:lora_)?prior_te_|text_encoder|text_model|te\d?[._]|clip_[lgh]\.|t5xxl\.)"
 )
 
 

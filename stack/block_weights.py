@@ -49,7 +49,6 @@ class _Variables:
     b: float = 1.0
     x: float = 1.0
     seed: int = 0
-    inverse: bool = False
 
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -73,36 +72,57 @@ def resolve_block_weights(
     Raises:
         BlockWeightError: unknown preset or block, or a vector of a length that means nothing here.
     """
-    body, variables = _options(spec, x)
-    roll = _items(variables)
-    found = _named(body, layout, presets, variables, where)
+    return _resolve(spec, {} if x is None else {"x": x}, layout, presets, where)
+
+
+def _resolve(
+    spec: str, given: Mapping[str, float], layout: BlockLayout, presets: Mapping[str, str], where: str
+) -> BlockWeights:
+    """`given`: options that win over the text's own; those of the tag over those of the preset that it names."""
+    body, own = _options(spec)
+    options = {**own, **given}
+    inverse = bool(options.pop("inv", 0.0))
+    found = _named(body, layout, presets, options, where)
     if found is None:
+        roll = _items(
+            _Variables(**{key: value for key, value in options.items() if key != "seed"}, seed=_seed(options))
+        )
         items = [item.strip() for item in body.split(",")]
         if len(items) > 1 and all(_ITEM.fullmatch(item) for item in items):
             found = _vector([roll(item) for item in items], layout)
         else:
             found = _selectors(body, layout, presets, roll, where)
-    if variables.inverse:
+    if inverse:
         found = replace(found, blocks=tuple((block, 1 - weight) for block, weight in _all_blocks(found, layout)))
     return found
 
 
-def _options(spec: str, x: float | None) -> tuple[str, _Variables]:
-    body, *options = [part.strip() for part in spec.split(";")]
-    variables = _Variables(x=1.0 if x is None else x)
-    for option in options:
-        key, _, text = (part.strip() for part in option.partition("="))
+def _seed(options: Mapping[str, float]) -> int:
+    return int(options.get("seed", 0))
+
+
+def _options(spec: str) -> tuple[str, dict[str, float]]:
+    """(what stands before the first `;`, option → value)."""
+    body, *texts = [part.strip() for part in spec.split(";")]
+    options: dict[str, float] = {}
+    for text in texts:
+        key, _, value = (part.strip() for part in text.partition("="))
         name = key.lower()
         if name in ("inv", "inverse"):
-            variables = replace(variables, inverse=True)
-        elif name == "seed" and re.fullmatch(r"\d+", text):
-            variables = replace(variables, seed=int(text))
-        elif name in ("a", "b", "x") and re.fullmatch(_NUMBER, text):
-            values = {"a": variables.a, "b": variables.b, "x": variables.x, name: float(text)}
-            variables = replace(variables, a=values["a"], b=values["b"], x=values["x"])
-        elif option:
-            raise BlockWeightError(f'Block weights {spec!r}: ";{option}" is not known. Known: ;A= ;B= ;X= ;seed= ;inv.')
-    return body, variables
+            options["inv"] = 1.0
+        elif name == "seed" and re.fullmatch(r"\d{1,15}", value):
+            options["seed"] = float(value)
+        elif name in ("a", "b", "x") and re.fullmatch(_NUMBER, value):
+            options[name] = _finite(float(value), text)
+        elif text:
+            raise BlockWeightError(f'Block weights {spec!r}: ";{text}" is not known. Known: ;A= ;B= ;X= ;seed= ;inv.')
+    return body, options
+
+
+def _finite(value: float, text: str) -> float:
+    if not math.isfinite(value):
+        raise BlockWeightError(f"Block weight {text!r} is too large for a number.")
+    return value
 
 
 def _items(variables: _Variables) -> Callable[[str], float]:
@@ -121,18 +141,21 @@ def _items(variables: _Variables) -> Callable[[str], float]:
             return (variables.a if letter == "a" else variables.b) / 2
         if letter in "Xx":
             return variables.x + (float(item[1:]) if len(item) > 1 else 0.0)
-        return float(item)
+        return _finite(float(item), item)
 
     return read
 
 
 def _named(
-    body: str, layout: BlockLayout, presets: Mapping[str, str], variables: _Variables, where: str
+    body: str, layout: BlockLayout, presets: Mapping[str, str], options: Mapping[str, float], where: str
 ) -> BlockWeights | None:
     name = find_preset(body, presets)
     if name is not None:
         others = {key: value for key, value in presets.items() if key != name}
-        return resolve_block_weights(presets[name], layout, others, variables.x, where)
+        try:
+            return _resolve(presets[name], options, layout, others, where)
+        except BlockWeightError as error:
+            raise BlockWeightError(f"The preset {name!r} in {where}: {error}") from error
     ours = built_in(layout)
     name = find_preset(body, dict.fromkeys(ours, ""))
     if name is None:

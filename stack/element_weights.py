@@ -78,7 +78,7 @@ def _rule(item: str, blocks: str, elements: str, ratio: str, layout: BlockLayout
     if not math.isfinite(value):
         raise BlockWeightError(f"Element weight {item.strip()!r}: {ratio.strip()!r} is no number.")
     words, not_blocks = _words(blocks.upper())
-    parts, not_elements = _words(elements.lower())
+    parts, not_elements = _words(elements.lower().replace(".", "_"))
     ids: frozenset[str] | None = None
     if words:
         chosen: set[str] = set()

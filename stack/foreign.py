@@ -42,17 +42,26 @@ def _is_none(item: object) -> bool:
 
 
 def _entry(item: object, index: int) -> LoraEntry:
-    if not isinstance(item, list | tuple) or len(item) < 3 or not isinstance(item[0], str):
-        raise StackFormatError(
-            f"Item {index + 1} of the plain LoRA list is {item!r}; expected (name, model weight, clip weight)."
-        )
-    name, model, clip = item[0], item[1], item[2]
-    for weight in (model, clip):
+    where = f"Item {index + 1} of the plain LoRA list"
+    if not isinstance(item, list | tuple) or len(item) < 3:
+        raise StackFormatError(f"{where} is {item!r:.200}; expected (name, model weight, clip weight).")
+    return checked_entry(item[0], te=item[2], unet=item[1], where=where)
+
+
+def checked_entry(name: object, *, te: object, unet: object, where: str) -> LoraEntry:
+    """An entry from values that came from outside.
+
+    Raises:
+        StackFormatError: the name is no text, or a weight is no finite number; the message begins with `where`.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise StackFormatError(f"{where} has the name {name!r:.80}; expected the name of a LoRA.")
+    numbers = []
+    for weight in (te, unet):
         if isinstance(weight, bool) or not isinstance(weight, Real) or not math.isfinite(weight):
-            raise StackFormatError(
-                f"Item {index + 1} of the plain LoRA list ({name!r}) has the weight {weight!r}; expected a number."
-            )
-    return LoraEntry(name=name.replace("\\", "/"), te=float(clip), unet=float(model))
+            raise StackFormatError(f"{where} ({name!r:.80}) has the weight {weight!r:.80}; expected a number.")
+        numbers.append(float(weight))
+    return LoraEntry(name=name.replace("\\", "/"), te=numbers[0], unet=numbers[1])
 
 
 def lost_in_plain_list(entry: LoraEntry) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from .entry import LoraEntry
 from .stack import LoraStack
@@ -17,9 +18,18 @@ def escape(text: str) -> str:
 
 
 def format_number(value: float) -> str:
-    """The shortest text that reads back as the same float, without a needless `.0`."""
-    text = repr(float(value))
-    return text[:-2] if text.endswith(".0") else text
+    """The shortest text that reads back as the same float, as JavaScript writes it."""
+    if not value:
+        return "0"
+    shortest = Decimal(repr(float(value)))
+    if 1e-6 <= abs(value) < 1e21:
+        text = format(shortest, "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    sign, digits, exponent = shortest.normalize().as_tuple()
+    power = int(exponent) + len(digits) - 1
+    mantissa = "".join(map(str, digits))
+    fraction = f".{mantissa[1:]}" if len(mantissa) > 1 else ""
+    return f"{'-' if sign else ''}{mantissa[0]}{fraction}e{power:+d}"
 
 
 def print_tag(entry: LoraEntry) -> str:

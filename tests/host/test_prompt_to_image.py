@@ -296,3 +296,38 @@ def test_a_run_counts_as_a_use(host: HostServer) -> None:
     host.run(tagged("counted <lora:mira_lighthouse:0.2>"))
     latest = host.get("/lora-deck/loras?sort=recently_used&descending=true&used=true")["items"]
     assert MIRA in {card["name"] for card in latest}
+
+
+@pytest.mark.parametrize("name", [5, None, {"a": 1}, {"__value__": ["x"]}])
+def test_a_name_that_is_no_text_is_refused_in_words(host: HostServer, name: Any) -> None:
+    graph = tagged("a boat ")
+    graph["add"] = node("LoraStackAdd", lora_name=name, te_weight=1, unet_weight=1)
+    graph["apply"]["inputs"]["stack"] = ["add", 0]
+    failed = host.queue(graph)
+    assert failed.status in ("refused", "error")
+    assert "lora_name is a text" in failed.message or "expected the name of a LoRA" in failed.message
+    assert "attribute" not in failed.message
+
+
+def test_a_weight_that_is_no_number_is_refused(host: HostServer) -> None:
+    graph = tagged("a boat ")
+    graph["add"] = node("LoraStackAdd", lora_name=INK, te_weight="nan", unet_weight=1)
+    graph["apply"]["inputs"]["stack"] = ["add", 0]
+    failed = host.queue(graph)
+    assert failed.status in ("refused", "error") and "expected a number" in failed.message
+
+
+def test_a_name_that_comes_to_mean_another_file_is_noticed(host: HostServer) -> None:
+    deep, top = host.loras / "deeper" / "wanderer.safetensors", host.loras / "wanderer.safetensors"
+    deep.parent.mkdir()
+    shutil.copyfile(host.loras / INK, deep)
+    graph = typed("wanderer")
+    try:
+        assert host.queue(graph).ok and "apply" in host.queue(graph).cached
+        shutil.copyfile(host.loras / MIRA, top)
+        again = host.queue(graph)
+        assert "apply" in again.executed and "wanderer.safetensors (te" in report_of(again)
+        assert "deeper" not in report_of(again)
+    finally:
+        top.unlink(missing_ok=True)
+        shutil.rmtree(deep.parent)

@@ -226,3 +226,17 @@ def test_blocks_of_sdxl_and_flux_names(
         assert [k.removeprefix("diffusion_model.").startswith(start) for k in got] == [True]
         assert all(torch.equal(full[k], v) for k, v in got.items())
     assert not apply(model, None, "<lora:x:lbw=NONE>").model.patches
+
+
+def test_without_a_model_text_encoders_still_have_their_weight(make_clip: Callable[..., Any], lora: Path) -> None:
+    import torch
+
+    clip = make_clip()
+    base = patched(clip.patcher)
+    whole = change(apply(None, clip, "<lora:a>"), base, "te")
+    half = change(apply(None, clip, "<lora:a:0.5>"), base, "te")
+    for tag, expected in (("L00-L10=0.5", whole), ("L00-L10,BASE=0.5", half), ("D19", whole)):
+        applied = apply(None, clip, f"<lora:a:lbw={tag}>")
+        got = change(applied, base, "te")
+        assert all(torch.equal(got[k], v) for k, v in expected.items())
+        assert "is read for text encoders alone" in str(applied.report)

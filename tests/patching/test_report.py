@@ -54,7 +54,13 @@ def test_a_model_whose_weights_are_out_of_reach_is_named(make_model: Callable[..
 
     write_lora(lora_folder / "a.safetensors", UNET_MODULES, seed=1)
     model = make_model()
-    model.model.diffusion_model = torch.nn.ModuleDict({"kernels": torch.nn.Identity()})
+    # As packs with kernels of their own have it: packed blocks, and plain layers around them.
+    block = torch.nn.Module()
+    block.register_buffer("qweight", torch.zeros(4, 4, dtype=torch.int8))
+    embedder = torch.nn.Linear(4, 4)
+    model.model.diffusion_model = torch.nn.ModuleDict(
+        {"transformer_blocks": torch.nn.ModuleList([block]), "x_embedder": embedder}
+    )
     with pytest.raises(LoraFileError, match=r"out of reach of ComfyUI's patcher"):
         apply(model, None, "<lora:a>")
 
@@ -74,3 +80,39 @@ def test_a_file_that_another_folder_hides_is_named(
     write_lora(second / "a.safetensors", UNET_MODULES, seed=2)
     report = str(apply(make_model(), None, "<lora:a>").report)
     assert f"{lora_folder / 'a.safetensors'} is used; of the same name: {second / 'a.safetensors'}" in report
+
+
+def test_files_without_a_lora_are_refused(
+    make_model: Callable[..., Any], make_clip: Callable[..., Any], lora_folder: Path
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    torch.save({"string_to_param": {"*": torch.zeros(2, 768)}, "name": "x"}, lora_folder / "inversion.pt")
+    torch.save({1: torch.zeros(2)}, lora_folder / "numbers.pt")
+    torch.save({"a": {"b": torch.zeros(2)}}, lora_folder / "nested.pt")
+    save_file({}, lora_folder / "empty.safetensors")
+    save_file({"first_stage_model.encoder.conv_in.weight": torch.zeros(2, 2)}, lora_folder / "vae.safetensors")
+    for name in ("inversion", "numbers", "nested", "empty", "vae"):
+        for model, clip in ((make_model(), None), (None, make_clip()), (make_model(), make_clip())):
+            with pytest.raises(LoraFileError, match=rf"{name}.*are of a LoRA"):
+                apply(model, clip, f"<lora:{name}>")
+
+
+def test_a_file_for_another_text_encoder_is_refused(make_clip: Callable[..., Any], lora_folder: Path) -> None:
+    other = {"lora_te_text_model_encoder_layers_30_mlp_fc1": (128, 64)}
+    write_lora(lora_folder / "other.safetensors", {**other, **UNET_MODULES}, seed=1)
+    with pytest.raises(LoraFileError, match="0 of its 5 modules match this text encoder"):
+        apply(None, make_clip(), "<lora:other>")
+    write_lora(lora_folder / "unet.safetensors", UNET_MODULES, seed=1)
+    assert "no model is connected" in str(apply(None, make_clip(), "<lora:unet>").report)
+
+
+def test_only_a_result_that_was_used_again_is_called_unchanged(
+    make_model: Callable[..., Any], lora_folder: Path
+) -> None:
+    write_lora(lora_folder / "a.safetensors", UNET_MODULES, seed=1)
+    model = make_model()
+    assert "unchanged" not in str(apply(model, None, "<lora:a:lbw=NONE>").report)
+    assert "unchanged" not in str(apply(model, None, "<lora:a>").report)
+    assert "unchanged" in str(apply(model, None, "<lora:a>").report)

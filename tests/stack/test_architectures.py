@@ -35,6 +35,8 @@ def test_detect(shapes: dict[str, tuple[int, ...]], name: str | None) -> None:
         ("lora_te_text_model_encoder_layers_0_mlp_fc1", True),
         ("lora_te2_text_model_encoder_layers_0_mlp_fc1", True),
         ("text_encoder.text_model.encoder.layers.0.mlp.fc1", True),
+        ("lycoris_te1_text_model_encoder_layers_0_mlp_fc1", True),
+        ("prior_te_text_model_encoder_layers_0_mlp_fc1", True),
         ("lora_unet_single_blocks_3_linear1", False),
         ("transformer.context_embedder", False),
     ],

@@ -259,3 +259,25 @@ def test_elements() -> None:
     for bad, said in (("NOPE", "ATTNDEEPON"), ("IN05:attn:x", "'x'"), ("IN55:attn:1", "IN00–IN11"), ("a:b", "ratio")):
         with pytest.raises(BlockWeightError, match=said):
             resolve_element_weights(bad, SD1, {}, "the file")
+
+
+def test_what_the_tag_says_wins_over_the_presets_options() -> None:
+    items = ",".join(["A"] * 26)
+    assert weights("P", SD1, P=items).of("IN00") == 4
+    assert weights("P;A=0.5", SD1, P=items).of("IN00") == 0.5
+    assert weights("P", SD1, P=f"{items};A=2").of("IN00") == 2
+    assert weights("P;A=3", SD1, P=f"{items};A=2").of("IN00") == 3
+    rolled = ",".join(["R"] * 26)
+    assert weights("P;seed=9", SD1, P=rolled) == weights(f"{rolled};seed=9", SD1) != weights("P", SD1, P=rolled)
+    assert weights("P;inv", SD1, P="IN00=0.25").of("IN00") == 0.75
+
+
+def test_a_broken_preset_is_named_with_its_file() -> None:
+    with pytest.raises(BlockWeightError, match=r"preset 'P' in the file: .*3 numbers"):
+        weights("P", SD1, P="1,1,1")
+
+
+@pytest.mark.parametrize("spec", ["1e999," + ",".join(["1"] * 25), "IN00=1e999", ",".join(["A"] * 26) + ";A=1e999"])
+def test_numbers_are_finite(spec: str) -> None:
+    with pytest.raises(BlockWeightError):
+        weights(spec, SD1)
