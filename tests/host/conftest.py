@@ -49,6 +49,12 @@ def host(start_host: StartHost) -> HostServer:
 
 
 @pytest.fixture(scope="session")
+def tidy_host(start_host: StartHost) -> HostServer:
+    """A host of its own for tests that count what the library shows: the others add and remove files."""
+    return start_host("--verbose", "INFO")
+
+
+@pytest.fixture(scope="session")
 def comfy_host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Makes the host importable here; returns its base directory (``models/loras`` and so on)."""
     base = tmp_path_factory.mktemp("comfy")

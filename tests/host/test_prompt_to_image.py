@@ -234,9 +234,12 @@ def test_a_file_added_while_running_is_found(host: HostServer) -> None:
     assert "brand new [v1.0]" in report_of(missing)
     path = host.loras / "added" / "brand new [v1.0].safetensors"
     path.parent.mkdir()
-    shutil.copyfile(host.loras / INK, path)
-    found = host.queue(graph)
-    assert np.array_equal(host.images(found)[0], host.run(chained("a boat ", (INK, 0.5, 0.5))))
+    try:
+        shutil.copyfile(host.loras / INK, path)
+        found = host.queue(graph)
+        assert np.array_equal(host.images(found)[0], host.run(chained("a boat ", (INK, 0.5, 0.5))))
+    finally:
+        shutil.rmtree(path.parent)
 
 
 def test_a_missing_lora_is_refused_with_its_neighbours(host: HostServer) -> None:
@@ -278,6 +281,7 @@ def test_a_file_for_another_model_says_so(host: HostServer) -> None:
     path = host.loras / "for_flux.safetensors"
     save_file({f"{name}.lora_up.weight": torch.zeros(9216, 4), f"{name}.lora_down.weight": torch.zeros(4, 3072)}, path)
     failed = host.queue(tagged("<lora:for_flux>"))
+    path.unlink()
     assert failed.status == "error" and failed.errors[0][0] == "apply"
     assert "0 of its 1 modules" in failed.message and "Flux" in failed.message and "for_flux" in failed.message
 

@@ -12,6 +12,12 @@ from .deck_page import LINKS, NODES, PARSED_LINKS, PARSED_NODES, DeckPage
 from .harness import HostServer
 
 
+@pytest.fixture(scope="module")
+def host(tidy_host: HostServer) -> HostServer:
+    """The host that no other test changes."""
+    return tidy_host
+
+
 @pytest.fixture(scope="module", params=["classic", "nodes2"])
 def open_page(request: pytest.FixtureRequest, browser: Browser, host: HostServer) -> Iterator[DeckPage]:
     page = DeckPage(browser, host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})

@@ -19,6 +19,12 @@ HOSTILE = '<img src=x onerror="alert(1)">'
 
 
 @pytest.fixture(scope="module")
+def host(tidy_host: HostServer) -> HostServer:
+    """The host that no other test changes."""
+    return tidy_host
+
+
+@pytest.fixture(scope="module")
 def library(host: HostServer) -> Iterator[HostServer]:
     """More files: one cut short, an adult one, one without preview, and one whose every text is an attack."""
     folder = host.loras / "more"
