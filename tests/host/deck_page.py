@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from .harness import REPOSITORY, HostServer
 
@@ -94,7 +94,9 @@ class DeckPage:
         self.context = browser.new_context(viewport={"width": 1560, "height": 900})
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=host.address)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        # Machines are shared: how long something takes says nothing here.
+        self.page.set_default_timeout(90_000)
+        expect.set_options(timeout=20_000)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(f"{error.message}\n{error.stack}"))
         self.page.add_init_script(TRAP)
