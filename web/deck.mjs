@@ -3,10 +3,9 @@
 import { empty, failed, noHits, offline, skeleton } from "./blank.mjs?v=0.1.0"
 import { fillCard, fault, isVideo, titleOf, video } from "./card.mjs?v=0.1.0"
 import { architectureOf, checkpointName } from "./checkpoint.mjs?v=0.1.0"
-import { h, icon, iconButton } from "./dom.mjs?v=0.1.0"
-import { activeChips, chip, clearEverything, filterPopover } from "./filters.mjs?v=0.1.0"
+import { h, iconButton } from "./dom.mjs?v=0.1.0"
+import { clearEverything } from "./filters.mjs?v=0.1.0"
 import { Flyout } from "./flyout.mjs?v=0.1.0"
-import { crumbs, folderTree, treeView } from "./folders.mjs?v=0.1.0"
 import { Foot } from "./foot.mjs?v=0.1.0"
 import { Gestures } from "./gestures.mjs?v=0.1.0"
 import { Grid } from "./grid.mjs?v=0.1.0"
@@ -16,12 +15,12 @@ import { idsInGraph, marksOf, targetText } from "./marks.mjs?v=0.1.0"
 import { forgetMeanings } from "./meanings.mjs?v=0.1.0"
 import { openMenu } from "./menu.mjs?v=0.1.0"
 import { chosen } from "./settings.mjs?v=0.1.0"
-import { filtersOn, isNarrowed, onUpdate, state, update } from "./store.mjs?v=0.1.0"
+import { isNarrowed, onUpdate, state, update } from "./store.mjs?v=0.1.0"
 import { onTarget } from "./target.mjs?v=0.1.0"
-import { moreItems, orderName, viewItems } from "./view.mjs?v=0.1.0"
+import { Tools } from "./tools.mjs?v=0.1.0"
+import { moreItems } from "./view.mjs?v=0.1.0"
 import { count, number, t } from "./words.mjs?v=0.1.0"
 
-const TYPED_MS = 120
 const RENEW_MS = 700
 const LOOK_MS = 500
 const SKELETON_MS = 150
@@ -35,11 +34,9 @@ export class Deck {
         this.root = root
         /** @type {(() => void)[]} */ this.ends = []
         /** @type {string[]} */ this.folders = []
-        /** @type {ReturnType<typeof setTimeout>|undefined} */ this.typing = undefined
         /** @type {ReturnType<typeof setTimeout>|undefined} */ this.renewing = undefined
         /** @type {ReturnType<typeof setInterval>|undefined} */ this.retrying = undefined
         /** @type {ReturnType<typeof setInterval>|undefined} */ this.looking = undefined
-        /** @type {HTMLElement|null} */ this.filterBox = null
         /** @type {string|undefined} the prompt that the marks were made for */ this.marked = undefined
         /** @type {object|undefined} */ this.asked = undefined
         /** @type {any} */ this.scan = { phase: "idle", done: 0, total: 0 }
@@ -51,7 +48,6 @@ export class Deck {
         /** @type {number[]} */ this.inGraph = []
         /** @type {any} */ this.counted = null
         /** @type {any} */ this.everything = null
-        this.allTags = false
         /** @type {any} */ this.frame = null
         this.list = new CardList(() => this.drawList(), error => this.showError(error))
         this.grid = new Grid({ fill: (e, i) => this.fill(e, i), need: (from, to) => this.list.need(from, to) }, t("deck.list"))
@@ -67,6 +63,7 @@ export class Deck {
             toggle: card => this.gestures.act([card]),
             step: (card, step) => this.gestures.step(card, step),
         })
+        this.tools = new Tools(this)
         this.gestures = new Gestures(this)
         this.build()
         this.grid.setSize(state.size)
@@ -80,9 +77,8 @@ export class Deck {
         clearInterval(this.retrying)
         clearTimeout(this.slow)
         clearTimeout(this.renewing)
-        clearTimeout(this.typing)
         for (const end of this.ends) end()
-        this.closeFilters()
+        this.tools.close()
         this.gestures.close()
         this.flyout.close()
         this.grid.close()
@@ -91,32 +87,16 @@ export class Deck {
     }
 
     build() {
-        this.search = h("input", {
-            type: "text", role: "searchbox", "aria-label": t("deck.search"), placeholder: t("deck.search_hint"), autocomplete: "off",
-            spellcheck: false, onInput: () => this.typed(),
-        })
-        this.search.value = state.text
-        /** @type {any} */ this.clear = iconButton("x", t("deck.clear_search"), { class: "ld-ib--24", onClick: () => {
-            update({ text: "" })
-            this.search.focus()
-        } })
-        /** @type {any} */ this.filterButton = iconButton("filter", t("filters.label"), { class: "ld-ib--field", "aria-haspopup": "dialog", "aria-expanded": "false", onClick: () => this.toggleFilters() })
-        /** @type {any} */ this.viewButton = iconButton("view", t("view.label"), { class: "ld-ib--field", "aria-haspopup": "menu", "aria-expanded": "false",
-            onClick: () => openMenu(t("view.label"), viewItems(), this.viewButton) })
-        this.tools = h("div.ld-tools", null, h("div.ld-field", null, icon("search"), this.search, this.clear), this.filterButton, this.viewButton)
         this.notes = h("div")
-        this.chips = h("div.ld-chips", { role: "group", "aria-label": t("filters.active") })
-        this.path = h("div.ld-path")
-        this.tree = h("div", { style: { display: "contents" } })
         this.blank = h("div.ld-list.ld-scroll", { hidden: true })
         const more = iconButton("more", t("deck.more"), { "aria-haspopup": "menu", "aria-expanded": "false", onClick: () => openMenu(t("deck.more"), moreItems(this.hash), more) })
         this.frame = h("section.ld.ld-deck", { "aria-label": "LoRA Deck" },
             h("header.ld-head", null, h("h2", null, "LoRA Deck"), iconButton("refresh", t("deck.refresh"), { onClick: () => this.lookAgain() }), more),
-            this.notes, this.tools, this.chips, this.path,
-            h("div.ld-body", null, this.tree, h("div.ld-main", null, this.grid.element, this.blank)), this.foot.element)
+            this.notes, this.tools.element, this.tools.chips, this.tools.path,
+            h("div.ld-body", null, this.tools.tree, h("div.ld-main", null, this.grid.element, this.blank)), this.foot.element)
         this.frame.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.gestures.keyInPanel(event))
         this.root.append(this.frame)
-        this.drawTools()
+        this.tools.draw()
     }
 
     async begin() {
@@ -173,7 +153,7 @@ export class Deck {
         } catch (error) {
             return void this.showError(/** @type {any} */ (error))
         }
-        this.drawTools()
+        this.tools.draw()
         this.drawTail()
     }
 
@@ -189,94 +169,14 @@ export class Deck {
         const keys = Object.keys(patch)
         if (keys.includes("size")) this.grid.setSize(state.size)
         if (keys.some(key => LISTED.includes(key))) {
-            if (keys.includes("text") && this.search.value !== state.text) this.search.value = state.text
+            if (keys.includes("text") && this.tools.search.value !== state.text) this.tools.search.value = state.text
             this.grid.element.scrollTop = 0
             this.grid.focus = 0
             if (patch.inGraph) this.look(true).then(() => this.reload())
             else this.reload()
         }
         if (keys.includes("picked")) this.drawPicked()
-        this.drawTools()
-    }
-
-    typed() {
-        clearTimeout(this.typing)
-        this.clear.hidden = !this.search.value
-        this.typing = setTimeout(() => update({ text: this.search.value }), TYPED_MS)
-    }
-
-    drawTools() {
-        this.clear.hidden = !this.search.value
-        const on = filtersOn()
-        this.filterButton.setAttribute("aria-label", on ? t("filters.label_on", { count: on }) : t("filters.label"))
-        this.filterButton.querySelector(".ld-ib__n")?.remove()
-        if (on) this.filterButton.append(h("span.ld-ib__n", { "aria-hidden": true }, String(on)))
-        const { name, architecture } = this.checkpoint
-        const title = titleOf(name)
-        const hiding = this.concealed
-        const fits = architecture && !state.architectures.length && chip(
-            [icon("link", "ld-i--12"), h("span.ld-trunc", null, t("deck.fits", { name: architecture }))], state.fits,
-            () => update({ fits: !state.fits }), undefined, { title: t("deck.fits_title", { name: title }) })
-        if (fits && hiding) fits.append(h("span.ld-chip__n", null, count("deck.hidden_short", hiding)))
-        const chips = [fits, ...activeChips()].filter(Boolean)
-        this.chips.replaceChildren(.../** @type {Node[]} */ (chips))
-        this.chips.hidden = !chips.length
-        const direction = t(state.descending ? "view.descending" : "view.ascending")
-        this.path.replaceChildren(
-            iconButton("tree", t("folders.toggle"), { class: "ld-ib--24", "aria-expanded": String(state.tree), onClick: () => update({ tree: !state.tree }) }),
-            crumbs(), h("span.ld-path__n", { role: "status" }, this.list.known ? number(this.list.total) : ""),
-            h("button.ld-sort", { type: "button", title: t("view.order"), "aria-label": t("view.order_is", { name: orderName(), direction }), onClick: () => update({ descending: !state.descending }) },
-                icon("sort", "ld-i--12"), orderName()))
-        this.drawTree()
-        if (this.filterBox) this.drawFilters()
-    }
-
-    drawTree() {
-        const held = this.tree.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement).dataset.path : undefined
-        const scroll = this.tree.firstElementChild?.scrollTop ?? 0
-        if (!state.tree || !this.everything) return this.tree.replaceChildren()
-        const tree = treeView(folderTree(this.counted?.folder ?? this.everything.folder))
-        this.tree.replaceChildren(tree)
-        tree.scrollTop = scroll
-        if (held !== undefined) /** @type {HTMLElement|null} */ (tree.querySelector(`[data-path="${CSS.escape(held)}"]`))?.focus()
-    }
-
-    toggleFilters() {
-        if (this.filterBox) return this.closeFilters()
-        this.allTags = false
-        this.filterBox = h("div")
-        this.tools.append(this.filterBox)
-        this.filterButton.setAttribute("aria-expanded", "true")
-        this.outside = (/** @type {Event} */ event) => {
-            const at = /** @type {Node} */ (event.target)
-            if (!this.filterBox?.contains(at) && !this.filterButton.contains(at)) this.closeFilters()
-        }
-        document.addEventListener("pointerdown", this.outside, true)
-        this.look(true).then(() => this.drawFilters(true))
-    }
-
-    closeFilters() {
-        if (!this.filterBox) return
-        if (this.outside) document.removeEventListener("pointerdown", this.outside, true)
-        const held = this.filterBox.contains(document.activeElement)
-        this.filterBox.remove()
-        this.filterBox = null
-        this.filterButton.setAttribute("aria-expanded", "false")
-        if (held) this.filterButton.focus()
-    }
-
-    drawFilters(first = false) {
-        if (!this.filterBox || !this.counted) return
-        const held = /** @type {HTMLElement|null} */ (this.filterBox.contains(document.activeElement) ? document.activeElement : null)?.dataset.key
-        const scroll = this.filterBox.firstElementChild?.scrollTop ?? 0
-        const shown = filterPopover({ ...this.counted, all: this.everything?.total }, this.inGraph.length, this.allTags, () => {
-            this.allTags = true
-            this.drawFilters()
-        })
-        this.filterBox.replaceChildren(shown)
-        shown.scrollTop = scroll
-        const next = held && shown.querySelector(`[data-key="${CSS.escape(held)}"]`)
-        if (first || held) /** @type {HTMLElement|null} */ (next || shown.querySelector("button"))?.focus({ preventScroll: true })
+        this.tools.draw()
     }
 
     // ── the list ────────────────────────────────────────────────────────────────────────────────────────────
@@ -306,7 +206,7 @@ export class Deck {
             this.grid.refill()
         } else this.showNothing()
         this.drawTail()
-        const many = this.path.querySelector(".ld-path__n")
+        const many = this.tools.path.querySelector(".ld-path__n")
         if (many) many.textContent = number(this.list.total)
     }
 
@@ -408,7 +308,7 @@ export class Deck {
             const before = this.checkpoint.architecture
             this.checkpoint = { name, architecture }
             if (this.list.known && before !== architecture) this.reload()
-            if (!this.closed) this.drawTools()
+            if (!this.closed) this.tools.draw()
         }
         if (graph || state.inGraph) {
             const ids = await idsInGraph()

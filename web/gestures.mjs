@@ -104,12 +104,12 @@ export class Gestures {
     /** Keys anywhere in the panel: none of them reaches the graph, but for undo and redo. @param {KeyboardEvent} event */
     keyInPanel(event) {
         const { deck } = this
-        const inSearch = event.target === deck.search
+        const inSearch = event.target === deck.tools.search
         const control = event.ctrlKey || event.metaKey
         if ((control && event.key.toLowerCase() === "f") || (event.key === "/" && !(event.target instanceof HTMLInputElement))) {
             event.preventDefault()
-            deck.search.focus()
-            deck.search.select()
+            deck.tools.search.focus()
+            deck.tools.search.select()
         } else if (event.key === "Escape") this.escape()
         else if (inSearch && event.key === "ArrowDown") {
             event.preventDefault()
@@ -120,19 +120,19 @@ export class Gestures {
 
     escape() {
         const { deck } = this
-        if (deck.filterBox) deck.closeFilters()
+        if (deck.tools.filterBox) deck.tools.closeFilters()
         else if (deck.flyout.element) deck.flyout.close()
         else if (deck.foot.asking) this.answered(null)
         else if (state.picked.size) update({ picked: new Map() })
-        else if (deck.search.value) {
-            clearTimeout(deck.typing)
+        else if (deck.tools.search.value) {
+            clearTimeout(deck.tools.typing)
             update({ text: "" })
         }
     }
 
     /** @param {KeyboardEvent} event */
     key(event) {
-        const { grid, search } = this.deck
+        const { grid, tools: { search } } = this.deck
         const { index, card } = this.at(event.target)
         const control = event.ctrlKey || event.metaKey
         const moved = control || event.altKey ? null : grid.moved(event.key)
@@ -151,7 +151,7 @@ export class Gestures {
         } else if (event.key.length === 1 && !control && !event.altKey && event.key !== "/") {
             search.value += event.key
             search.focus()
-            this.deck.typed()
+            this.deck.tools.typed()
         } else return
         event.preventDefault()
     }

@@ -201,7 +201,7 @@ class DeckPage:
         """Puts the deck's state back to how it is after a reload."""
         self.page.evaluate(
             """async patch => {
-            document.querySelector("lora-deck")?.deck?.closeFilters()
+            document.querySelector("lora-deck")?.deck?.tools.closeFilters()
             const own = performance.getEntriesByType("resource").map(e => e.name).find(n => n.includes("/store.mjs"))
             const { NO_FILTERS, update } = await import(own)
             update({ ...NO_FILTERS, fits: true, order: "name", descending: false, size: "medium", tree: false,

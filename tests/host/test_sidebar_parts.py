@@ -208,6 +208,60 @@ def test_keyboard_in_the_list(deck: DeckPage) -> None:
     expect(deck.page.get_by_role("searchbox")).to_have_value("")
 
 
+def test_the_last_image_becomes_the_preview(deck: DeckPage, library: HostServer) -> None:
+    deck.run()
+    deck.card("no_preview_here").click(button="right")
+    deck.page.get_by_role("menuitem", name="Use last image as preview").click()
+    expect(deck.card("no_preview_here").locator("img")).to_have_count(1)
+    (picture,) = (library.loras / "more").glob("no_preview_here.*png")
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    picture.unlink()
+    library.post("/lora-deck/refresh", {"wait": True})
+    expect(deck.card("no_preview_here").locator(".ld-ph")).to_have_count(1)
+
+
+def test_show_in_folder_tree(deck: DeckPage) -> None:
+    deck.card("mira_lighthouse").click(button="right")
+    deck.page.get_by_role("menuitem", name="Show in folder tree").click()
+    tree = deck.page.get_by_role("tree", name="Folders")
+    expect(tree.locator("[aria-selected=true]")).to_contain_text("characters")
+    expect(deck.page.locator("lora-deck [role=option]")).to_have_count(2)
+
+
+def test_a_name_is_spelled_so_that_it_means_this_file(deck: DeckPage, library: HostServer) -> None:
+    twin = library.loras / "more" / "film_grain.safetensors"
+    twin.write_bytes((library.loras / "styles" / "ink_wash_v2.safetensors").read_bytes())
+    library.post("/lora-deck/refresh", {"wait": True})
+    expect(deck.card("film_grain")).to_have_count(2)
+    deck.set(ActivationText=False)
+    deck.type_in("parser")
+    deck.page.locator('lora-deck [role=option][title="more/film_grain.safetensors"]').click()
+    deck.settled()
+    assert deck.text("parser").endswith("<lora:more/film_grain:1>")
+    marked = deck.page.locator("lora-deck [role=option].is-active")
+    expect(marked).to_have_count(1)
+    expect(marked).to_have_attribute("title", "more/film_grain.safetensors")
+    twin.unlink()
+    library.post("/lora-deck/refresh", {"wait": True})
+    expect(deck.card("film_grain")).to_have_count(1)
+
+
+def test_completion_in_an_unconnected_prompt_asks(deck: DeckPage) -> None:
+    deck.build()
+    deck.type_in("positive", " <lora:neon")
+    expect(deck.page.locator("#ld-complete-0")).to_be_visible()
+    deck.page.keyboard.press("Enter")
+    expect(deck.page.get_by_role("listbox", name="Weight")).to_be_visible()
+    deck.page.keyboard.press("Enter")
+    question = deck.page.get_by_role("group", name="Connect this prompt")
+    expect(question).to_be_visible()
+    assert deck.page.evaluate("() => document.activeElement.tagName") == "TEXTAREA"
+    question.get_by_role("button", name="Insert and connect").click()
+    deck.settled()
+    assert ["Prompt → LoRA stack", 0, "positive", "text"] in deck.links()
+    assert deck.text("Prompt → LoRA stack") == "a small boat on a quiet lake <lora:neon_nights:0.5>"
+
+
 def test_copies(deck: DeckPage) -> None:
     deck.card("film_grain").focus()
     deck.page.keyboard.press("Control+c")
