@@ -179,6 +179,9 @@ async def _body(route: Route, request: web.Request) -> dict[str, Any]:
     if route.method != "POST":
         return {}
     # A form that any web page can send to this machine has another type than JSON.
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        # Hosts before the check of their own let a page elsewhere through.
+        raise Refused(403, "This request comes from a page elsewhere.")
     if request.content_type != "application/json":
         raise Refused(415, "Send JSON, with the content type application/json.")
     try:
