@@ -13,8 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
@@ -23,12 +22,14 @@ from tests.browser import QUIET
 from tests.host.deck_page import PARSED_LINKS, PARSED_NODES, DeckPage
 from tests.host.harness import HostServer
 
-SIZE = (1120, 780)
+ROOT = Path(__file__).resolve().parent.parent
+SIZE = {"width": 1280, "height": 820}
+SHIFT = "() => { app.canvas.ds.offset = [60, 60]; app.canvas.setDirty(true, true) }"
 
 
 def save(deck: DeckPage, name: str) -> None:
     deck.page.wait_for_timeout(700)
-    picture = Image.open(io.BytesIO(deck.page.screenshot())).convert("RGB").crop((0, 38, *SIZE))
+    picture = Image.open(io.BytesIO(deck.page.screenshot())).convert("RGB")
     picture.save(ROOT / "docs" / f"{name}.png", optimize=True)
 
 
@@ -36,7 +37,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as base, HostServer(Path(base)) as host, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
         deck = DeckPage(browser, host, **{"Comfy.VueNodes.Enabled": False})
+        deck.page.set_viewport_size(SIZE)
         deck.build(PARSED_NODES, PARSED_LINKS)
+        deck.page.evaluate(SHIFT)
         deck.open()
         deck.type_in("parser")
         deck.click("ink_wash_v2")
@@ -46,6 +49,7 @@ def main() -> None:
         save(deck, "sidebar")
         deck.set(FlyoutDelay=-1)
         deck.build()
+        deck.page.evaluate(SHIFT)
         deck.type_in("positive")
         deck.click("neon_nights")
         deck.page.get_by_role("button", name="Insert and connect").hover()

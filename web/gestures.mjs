@@ -249,8 +249,13 @@ export class Gestures {
             if (box) this.rings.push(this.frame("ld-drop--new", boxOnScreen(box), nodeLooks(type).title))
     }
 
-    /** @param {string} kind @param {DOMRect} box @param {string} [title] */
-    frame(kind, { x, y, width, height }, title) {
+    /** @param {string} kind @param {DOMRect} box in the window @param {string} [title] */
+    frame(kind, box, title) {
+        // Not over the sidebar, which lies over the canvas.
+        const edge = this.deck.root.getBoundingClientRect()
+        const x = box.x < edge.right && edge.left < innerWidth / 2 ? Math.min(edge.right + 6, box.right - 24) : box.x
+        const { y, height } = box
+        const width = box.right - x
         const ring = h("div.ld-drop", { class: kind, style: { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` } },
             title && h("span.ld-drop__n", null, title))
         document.body.append(h("div.ld", { style: { position: "static" }, "aria-hidden": true }, ring))
