@@ -171,16 +171,21 @@ class DeckPage:
         self.page.wait_for_timeout(100)
 
     def undo(self) -> None:
-        self._step("Control+z")
+        self._step("z")
 
     def redo(self) -> None:
-        self._step("Control+y")
+        self._step("y")
 
-    def _step(self, keys: str) -> None:
+    def _step(self, key: str) -> None:
+        # As slowly as a hand: the host looks at a key one frame late, and takes a letter that is let go within the
+        # frame of its Control for the end of another change.
         depth = """() => { const t = app.extensionManager.workflow.activeWorkflow.changeTracker
             return t._restoringState ? -1 : t.undoQueue.length }"""
         before = self.page.evaluate(depth)
-        self.page.keyboard.press(keys)
+        self.page.keyboard.down("Control")
+        self.page.wait_for_timeout(120)
+        self.page.keyboard.press(key, delay=120)
+        self.page.keyboard.up("Control")
         self.page.wait_for_function(f"was => {{ const now = ({depth})(); return now >= 0 && now !== was }}", arg=before)
         self.page.wait_for_timeout(400)
 
