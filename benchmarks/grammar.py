@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The tag's grammar: how long a 1 MB prompt takes, and that no text breaks it.
 
-python benchmarks/grammar.py                      three prompts of 1 MB against a bare search for "<lora:"
+python benchmarks/grammar.py                      four prompts of 1 MB against a bare search for "<lora:"
 python benchmarks/grammar.py --random 1000000     random texts, each parsed, printed and parsed again
 """
 
