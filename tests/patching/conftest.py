@@ -101,6 +101,11 @@ def _fill(module: Any, dtype: Any) -> None:
         for parameter in module.parameters():
             if parameter.is_floating_point():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
+        # The host leaves position tables unset until a checkpoint fills them: what stood in memory may be NaN,
+        # which equals nothing. The tables of the sampling schedule are computed, and stay.
+        for buffer in getattr(module, "diffusion_model", module).buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(torch.randn(buffer.shape, generator=generator) * 0.05)
 
 
 @pytest.fixture

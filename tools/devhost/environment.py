@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .failure import SetupError
-from .layout import DEV, REQUIREMENTS, STANDINS, host_folder, venv_python
+from .layout import DEV, INERT_MODULES, REQUIREMENTS, host_folder, venv_python
 from .sources import ensure_source
 from .steps import Stamp, digest, pip, run, say
 from .versions import TORCH, TORCH_FAMILY, release
@@ -51,7 +51,7 @@ def ensure_host(version: str) -> Host:
     if fresh or not tools.is_current():
         with tools.step("test tools"):
             pip(python, "-r", REQUIREMENTS, torch=TORCH)
-    standins = Stamp(home / "standins.stamp", digest(needs.key, tools.key))
+    standins = Stamp(home / "standins.stamp", digest(needs.key, tools.key, INERT_MODULES))
     if fresh or not standins.is_current():
         with standins.step("torchvision and torchaudio"):
             _stand_in(python)
@@ -149,8 +149,9 @@ def _stand_in(python: Path) -> None:
         say(f"   {name} does not import beside this torch: an inert stand-in is used")
     if used:
         names = ", ".join(map(repr, used))
-        code = f"import inert_modules; inert_modules.install({names})"
-        (site / "standins.pth").write_text(f"{STANDINS}\n{code}\n")
+        # A copy, not a path to ours: this checkout may move while the environment stays.
+        shutil.copyfile(INERT_MODULES, site / INERT_MODULES.name)
+        (site / "standins.pth").write_text(f"import inert_modules; inert_modules.install({names})\n")
 
 
 def _python_of(folder: Path) -> Path:

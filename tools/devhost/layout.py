@@ -15,7 +15,7 @@ DEMO_BASE = DEMO / "base"
 LOG = DEV / "setup.log"
 DEMO_FILES = TOOLS / "demofiles"
 REQUIREMENTS = TOOLS / "requirements-dev.txt"
-STANDINS = TOOLS / "devhost" / "standins"
+INERT_MODULES = TOOLS / "devhost" / "standins" / "inert_modules.py"
 
 
 def host_folder(version: str) -> Path:
