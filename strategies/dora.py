@@ -7,11 +7,12 @@ always per output channel. LyCORIS adds its type's epsilon to the norm, which is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .around import Around
 from .base import Shape, Strategy, StrategyError, Wrapper
 from .module import ModuleTensors
 from .products import along, widest
@@ -23,10 +24,9 @@ _ENDINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Dora(Strategy):
+class Dora(Around):
     """A change whose result is brought to given lengths."""
 
-    inner: Strategy
     length: Tensor
     """One number per channel."""
     axis: int
@@ -37,16 +37,8 @@ class Dora(Strategy):
         return f"{self.inner.family} (DoRA)"
 
     @property
-    def rank(self) -> int | None:
-        return self.inner.rank
-
-    @property
     def by_rows(self) -> bool:
         return self.axis == 0 and self.inner.by_rows
-
-    def truncated(self, rank: int) -> Strategy | None:
-        inner = self.inner.truncated(rank)
-        return None if inner is None else replace(self, inner=inner)
 
     def fit(self, shape: Shape) -> Shape:
         shape = self.inner.fit(shape)

@@ -5,10 +5,11 @@ Written where a model gets more input channels, as by Black Forest Labs' control
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
+from .around import Around
 from .base import Shape, Strategy, StrategyError, Wrapper
 from .module import ModuleTensors
 
@@ -16,23 +17,14 @@ _ENDINGS = {"reshape_weight": "reshape_weight"}
 
 
 @dataclass(frozen=True, slots=True)
-class Reshaped(Strategy):
+class Reshaped(Around):
     """A change of a weight that has grown."""
 
-    inner: Strategy
     shape: Shape
 
     @property
-    def family(self) -> str:  # type: ignore[override]
-        return self.inner.family
-
-    @property
-    def rank(self) -> int | None:
-        return self.inner.rank
-
-    def truncated(self, rank: int) -> Strategy | None:
-        inner = self.inner.truncated(rank)
-        return None if inner is None else replace(self, inner=inner)
+    def by_rows(self) -> bool:
+        return False
 
     def fit(self, shape: Shape) -> Shape:
         if len(self.shape) != len(shape) or any(new < old for new, old in zip(self.shape, shape, strict=True)):

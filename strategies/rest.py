@@ -6,11 +6,12 @@ LyCORIS' extraction writes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .around import Around
 from .base import Shape, Strategy, StrategyError, Wrapper, check_same_size
 from .module import ModuleTensors
 
@@ -18,10 +19,9 @@ _ENDINGS = {name: name for name in ("bias_indices", "bias_values", "bias_size")}
 
 
 @dataclass(frozen=True, slots=True)
-class WithRest(Strategy):
+class WithRest(Around):
     """A change and its remainder."""
 
-    inner: Strategy
     values: Tensor
     """The remainder, or its entries at `indices`."""
     indices: Tensor | None
@@ -31,24 +31,8 @@ class WithRest(Strategy):
     scale: float
 
     @property
-    def family(self) -> str:  # type: ignore[override]
-        return self.inner.family
-
-    @property
-    def rank(self) -> int | None:
-        return self.inner.rank
-
-    @property
-    def by_rows(self) -> bool:
-        return self.inner.by_rows
-
-    @property
     def numbers(self) -> tuple[Tensor, ...]:
         return (*self.inner.numbers, self.values)
-
-    def truncated(self, rank: int) -> Strategy | None:
-        inner = self.inner.truncated(rank)
-        return None if inner is None else replace(self, inner=inner)
 
     def fit(self, shape: Shape) -> Shape:
         shape = self.inner.fit(shape)

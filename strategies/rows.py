@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .base import Shape, Strategy, StrategyError, register_class
+from .around import Around
+from .base import Shape, StrategyError, register_class
 
 
 @dataclass(frozen=True, slots=True)
-class Rows(Strategy):
+class Rows(Around):
     """Rows `start` and following of a change that was trained on q, k and v as one weight.
 
     Every row of the change may depend on its own row of the weight alone, as with additive families and DoRA on the
     output axis.
     """
 
-    inner: Strategy
     start: int
     total: int
     """Rows of the fused weight."""
-
-    @property
-    def family(self) -> str:  # type: ignore[override]
-        return self.inner.family
-
-    @property
-    def rank(self) -> int | None:
-        return self.inner.rank
-
-    def truncated(self, rank: int) -> Strategy | None:
-        inner = self.inner.truncated(rank)
-        return None if inner is None else replace(self, inner=inner)
 
     def fit(self, shape: Shape) -> Shape:
         if not self.inner.by_rows:

@@ -1,0 +1,31 @@
+"""What every strategy that goes around another one has in common."""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass, replace
+
+from .base import Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Around(Strategy, ABC):
+    """A strategy whose family, rank and kind of change are those of the one inside, unless it says otherwise."""
+
+    inner: Strategy
+
+    @property
+    def family(self) -> str:  # type: ignore[override]
+        return self.inner.family
+
+    @property
+    def rank(self) -> int | None:
+        return self.inner.rank
+
+    @property
+    def by_rows(self) -> bool:
+        return self.inner.by_rows
+
+    def truncated(self, rank: int) -> Strategy | None:
+        inner = self.inner.truncated(rank)
+        return None if inner is None else replace(self, inner=inner)
