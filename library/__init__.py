@@ -2,7 +2,11 @@
 
 from .files import Fingerprint, LoraFile
 from .hashing import Hashes
+from .identity import Identity
 from .library import Library
-from .resolve import current, hashes, names, record_use, resolve
+from .resolve import current, hashes, identify, names, record_use, resolve
 
-__all__ = ["Fingerprint", "Hashes", "Library", "LoraFile", "current", "hashes", "names", "record_use", "resolve"]
+__all__ = [
+    "Fingerprint", "Hashes", "Identity", "Library", "LoraFile", "current", "hashes", "identify", "names", "record_use",
+    "resolve",
+]  # fmt: skip

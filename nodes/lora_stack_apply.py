@@ -11,6 +11,7 @@ from ..patching import Missing, apply_stack
 from ..stack.entry import SamplingPass
 from ..stack.foreign import as_stack
 from .changed_files import changed_files
+from .keep_record import keep_record
 from .show import show_text, tell_blocks
 from .sockets import CATEGORY, stack_input
 
@@ -53,7 +54,7 @@ class LoraStackApply(io.ComfyNode):
                 io.Clip.Output("clip", tooltip="The text encoder with the LoRAs."),
                 io.String.Output("report", tooltip="What was applied, file by file."),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
@@ -67,6 +68,7 @@ class LoraStackApply(io.ComfyNode):
         applied = apply_stack(model, clip, as_stack(stack), sampling_pass, missing)
         changed_files.record(cls.hidden.unique_id, (*applied.files, *applied.presets, *applied.settings), applied.asked)
         library.record_use(applied.files)
+        keep_record(cls.hidden, applied, sampling_pass)
         report = str(applied.report)
         show_text(cls.hidden.unique_id, report)
         if applied.blocks is not None:

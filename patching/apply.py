@@ -25,7 +25,7 @@ from .keymap import Side, architecture_of, blocks_of, key_map, weight_shape
 from .match import Matching, match
 from .open import OpenFile, open_file
 from .rank_limit import explain, limited
-from .report import ApplyReport, FileReport, count
+from .report import AppliedLora, ApplyReport, FileReport, count
 from .reuse import ResultCache
 from .settings import CONFIG
 from .unmatched import unmatched
@@ -49,6 +49,10 @@ class Applied:
     report: ApplyReport
     files: tuple[LoraFile, ...]
     """Every file that the stack names."""
+    loras: tuple[AppliedLora, ...]
+    """Every entry that has a file, in order."""
+    left_out: tuple[tuple[LoraEntry, str], ...]
+    """(entry without one, why)."""
     presets: tuple[PresetFile, ...]
     """Every preset file that the stack's block weights were read against."""
     settings: tuple[Watched, ...]
@@ -132,6 +136,8 @@ def apply_stack(
         new_clip,
         report,
         tuple(r.file for r in resolved),
+        tuple(_applied(item, opened) for item in resolved),
+        tuple((entry, str(error)) for entry, error in errors),
         tuple(file for item in resolved for file in preset_files(item.entry)),
         tuple(Watched.of(Path(r.file.path).with_name(CONFIG)) for r in resolved),
         (*((r.entry.name, r.file.path) for r in resolved), *((entry.name, None) for entry, _ in errors)),
@@ -256,6 +262,11 @@ def _notes(entry: _Opened) -> list[str]:
             )
         ]
     )
+
+
+def _applied(item: _Resolved, opened: Sequence[_Opened]) -> AppliedLora:
+    rules = next((e.rules for e in opened if e.item is item), None)
+    return AppliedLora(item.entry, item.file, item.te, item.unet, rules.vector if rules is not None else ())
 
 
 def _file_report(item: _Resolved, opened: Sequence[_Opened], clones: dict[Side, Patcher]) -> FileReport:
