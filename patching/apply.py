@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .. import library
 from ..library import LoraFile
 from ..library.files import Watched
 from ..library.presets import PresetFile
@@ -51,8 +52,6 @@ class Applied:
     """Every preset file that the stack's block weights were read against."""
     settings: tuple[Watched, ...]
     """The places where PEFT keeps a file's settings, whether there are any or not."""
-    asked: tuple[tuple[str, str | None], ...]
-    """(name of an entry, path of the file that it stood for, `None` where there was none)."""
     blocks: BlockLayout | None
     """The blocks of the connected model."""
     architecture: str | None
@@ -64,10 +63,11 @@ def apply_stack(
     stack: LoraStack,
     sampling_pass: SamplingPass = "first",
     missing: Missing = "error",
+    resolve: Callable[[str], LoraFile] = library.resolve,
 ) -> Applied:
     """Applies a stack to clones of `model` (`ModelPatcher`) and `clip` (`CLIP`); the inputs stay as they are.
 
-    Blocks on files: call it where the host executes nodes.
+    Blocks on files: call it where the host executes nodes. `resolve`: from name to file, the library's if not said.
 
     Raises:
         MissingLorasError: names that do not resolve, with `missing="error"`.
@@ -75,7 +75,7 @@ def apply_stack(
         BlockWeightError: block or element weights that mean nothing for this model.
     """
     started = time.perf_counter()
-    resolved, errors = resolve_entries(stack, sampling_pass)
+    resolved, errors = resolve_entries(stack, sampling_pass, resolve)
     if errors and missing == "error":
         raise MissingLorasError([(print_tag(entry), error) for entry, error in errors])
     notes = [*stack.notes, *(f"Left out {print_tag(entry)}: {error}" for entry, error in errors)]
@@ -111,7 +111,6 @@ def apply_stack(
         tuple((entry, str(error)) for entry, error in errors),
         tuple(file for item in resolved for file in preset_files(item.entry)),
         tuple(Watched.of(Path(r.file.path).with_name(CONFIG)) for r in resolved),
-        (*((r.entry.name, r.file.path) for r in resolved), *((entry.name, None) for entry, _ in errors)),
         blocks_of(model.model) if model is not None else None,
         architecture_of(model.model) if model is not None else None,
     )

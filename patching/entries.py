@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,14 +48,17 @@ class OpenedEntry:
 
 
 def resolve_entries(
-    stack: LoraStack, sampling_pass: SamplingPass
+    stack: LoraStack, sampling_pass: SamplingPass, resolve: Callable[[str], LoraFile] = library.resolve
 ) -> tuple[list[ResolvedEntry], list[tuple[LoraEntry, LoraNotFoundError | AmbiguousLoraError]]]:
-    """The entries with their files and weights, and those that no file or several answer to."""
+    """The entries with their files and weights, and those that no file or several answer to.
+
+    `resolve`: from name to file; raises as `library.resolve` does.
+    """
     resolved: list[ResolvedEntry] = []
     errors: list[tuple[LoraEntry, LoraNotFoundError | AmbiguousLoraError]] = []
     for entry in stack:
         try:
-            file = library.resolve(entry.name)
+            file = resolve(entry.name)
         except (LoraNotFoundError, AmbiguousLoraError) as error:
             errors.append((entry, error))
             continue
