@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import os
 from typing import Any
 
@@ -55,6 +56,11 @@ def hashing(asked: Asked) -> dict[str, Any]:
     else:
         hasher.start(asked.body.get("ids"))
     return hasher.state
+
+
+def log_level(asked: Asked) -> dict[str, Any]:
+    logging.getLogger("lora_deck").setLevel(logging.DEBUG if asked.body["detailed"] else logging.NOTSET)
+    return {"detailed": asked.body["detailed"]}
 
 
 def _decoded(text: str) -> bytes:
@@ -112,4 +118,6 @@ ROUTES = (
     Route("POST", "/lora-deck/hash", hashing, "Starts or cancels hashing", "Hashing",
           body={"action": {"type": "string", "enum": ["start", "cancel"]}, "ids": _IDS}, required=("action",),
           refusals=(400, 415)),
+    Route("POST", "/lora-deck/logging", log_level, "How much this pack logs until the host ends", "Logging",
+          body={"detailed": {"type": "boolean"}}, required=("detailed",), refusals=(400, 415)),
 )  # fmt: skip

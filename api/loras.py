@@ -13,6 +13,7 @@ from ..library.find import find
 from ..library.models import architecture_of
 from ..library.search import MAX_PAGE, ORDERS, Query
 from ..library.sums import stored_hashes
+from ..library.training import training
 from .route import Asked, Param, Refused, Route
 
 FILTERS = (
@@ -83,6 +84,7 @@ def one_card(asked: Asked) -> dict[str, Any]:
         "claims": list(card.claims),
         "training_tags": list(training_tags(card.header.metadata).items()),
         "resolutions": list(resolutions(card.header.metadata).items()),
+        "training": training(card.header.metadata),
         "tensors": card.facts.tensors,
     }  # fmt: skip
 

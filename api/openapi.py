@@ -55,7 +55,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "FullCard": {"allOf": [_ref("Card"), _object({
         "path": _STRING, "sidecar": _object({"name": _STRING, "version": _STRING, "saved": _STRINGS}),
         "hashes": {"type": ["object", "null"]}, "claims": _STRINGS, "training_tags": _PAIRS, "resolutions": _PAIRS,
-        "tensors": _INTEGER})]},
+        "training": {"type": "object", "additionalProperties": _STRING}, "tensors": _INTEGER})]},
     "Page": _object({"total": _INTEGER, "offset": _INTEGER, "revision": _INTEGER,
                      "items": {"type": "array", "items": _ref("Card")}}),
     "Ids": _object({"ids": {"type": "array", "items": _INTEGER}, "revision": _INTEGER}),
@@ -74,6 +74,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "PreviewSaved": _object({"saved": _STRING, "card": _ref("FullCard")}),
     "Marked": _object({"marked": _INTEGER}),
     "Refreshed": _object({"scan": _SCAN, "revision": _INTEGER}),
+    "Logging": _object({"detailed": _BOOLEAN}),
     "Refusal": {"type": "object", "required": ["error"], "properties": {"error": _STRING}},
     "A1111Lora": _object({"name": _STRING, "alias": _STRING, "path": _STRING, "metadata": {"type": "object"}}),
 }  # fmt: skip

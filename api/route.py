@@ -113,7 +113,8 @@ def _refusal(error: Exception) -> tuple[int, dict[str, Any]]:
     """(status, body) for what the library refuses; 500 for anything that it does not."""
     message = str(error)
     if isinstance(error, ConflictError):
-        return 409, {"error": message, "yours": error.yours, "theirs": error.theirs, "version": error.version}
+        return 409, {"error": message, "yours": error.yours, "theirs": error.theirs, "version": error.version,
+                     "saved_at": error.saved_at}
     if isinstance(error, PreviewExistsError):
         return 409, {"error": message, "exists": error.name}
     if isinstance(error, AmbiguousLoraError):

@@ -27,12 +27,15 @@ class EditError(Exception):
 class ConflictError(EditError):
     """The sidecar changed since it was read. Nothing on disk was changed."""
 
-    def __init__(self, theirs: Mapping[str, Value], version: str, yours: Mapping[str, Value]) -> None:
+    def __init__(self, theirs: Mapping[str, Value], version: str, yours: Mapping[str, Value],
+                 saved_at: float | None) -> None:
         self.theirs = theirs
         """Values of the touched fields as they are on disk."""
         self.version = version
         """Of the file on disk."""
         self.yours = yours
+        self.saved_at = saved_at
+        """When the file on disk was written, seconds since 1970; `None` where it is gone."""
         super().__init__("This card was changed elsewhere since it was opened. Nothing was saved.")
 
 
@@ -68,7 +71,7 @@ def edit(store: Store, file_id: int, version: str, changes: Mapping[str, Any]) -
         _writable(path, current)
         if current.version != version:
             theirs = {key: _shown(current, key) for key in values}
-            raise ConflictError(theirs, current.version, values)
+            raise ConflictError(theirs, current.version, values, _written(path))
         content = updated(current.content, values)
         raw = _as_json(content)
         if content == dict(current.content):
@@ -113,6 +116,13 @@ def _shown(current: Sidecar, key: str) -> Value:
     row = BY_KEY[key]
     value = fields.read(row, current.content.get(row.sidecar))
     return row.empty if value is None else value
+
+
+def _written(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
 
 
 def _writable(path: Path, current: Sidecar) -> None:
