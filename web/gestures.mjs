@@ -1,6 +1,8 @@
 /** What clicks and keys on cards do. */
 
 import { fault, titleOf } from "./card.mjs?v=0.1.0"
+import { openCard } from "./dialog.mjs?v=0.1.0"
+import { editMany } from "./dialog_many.mjs?v=0.1.0"
 import { h } from "./dom.mjs?v=0.1.0"
 import { asOneStep, boxOf, boxOnScreen, elementOf, nodeLooks, replaceText, setSetting, toast } from "./host.mjs?v=0.1.0"
 import { parsePrompt } from "./grammar.mjs?v=0.1.0"
@@ -146,6 +148,7 @@ export class Gestures {
         } else if (event.key === " " && card) this.pick(card, index)
         else if (control && event.key.toLowerCase() === "a") this.pickAll()
         else if (control && event.key.toLowerCase() === "c" && card) this.copyTags(state.picked.size ? [...state.picked.values()] : [card])
+        else if (event.key === "F2" && card) this.edit(state.picked.size ? [...state.picked.values()] : [card])
         else if ((event.key === "F10" && event.shiftKey) || event.key === "ContextMenu") {
             if (card) this.menuAt(card, /** @type {HTMLElement} */ (event.target))
         } else if (event.key.length === 1 && !control && !event.altKey && event.key !== "/") {
@@ -310,6 +313,7 @@ export class Gestures {
         const image = single ? lastImage() : null
         openMenu(t("menu.label", { name: single ? titleOf(card.name) : count("notice.cards", cards.length) }), [
             ...(can ? [{ text: t(there ? "menu.take_out" : "menu.insert"), icon: /** @type {const} */ ("text"), key: "Enter", run: () => void this.act(cards) }, null] : []),
+            { text: single ? t("menu.edit") : t("menu.edit_many", { count: cards.length }), icon: "edit", key: "F2", run: () => this.edit(cards) },
             { text: t(liked ? "menu.unfavourite" : "menu.favourite"), icon: "star", run: () => this.told(setFavourite(cards.map(c => c.id), !liked)) },
             ...(image ? [{ text: t("menu.preview"), icon: /** @type {const} */ ("image"), run: () => this.setPreview(card, image) }] : []),
             null,
@@ -318,6 +322,13 @@ export class Gestures {
                 { text: t("menu.in_tree"), icon: /** @type {const} */ ("tree"), run: () => update({ folder: card.folder, tree: true, text: "" }) }, null,
                 { text: t("menu.select"), icon: /** @type {const} */ ("check"), key: t("menu.space"), run: () => this.pick(card, this.deck.grid.focus) }] : []),
         ], at)
+    }
+
+    /** Opens the dialog of a card, or of several at once. @param {Card[]} cards */
+    edit(cards) {
+        this.deck.flyout.close()
+        if (cards.length > 1) editMany(cards)
+        else void openCard(cards[0].id)
     }
 
     /** @param {Card[]} cards */

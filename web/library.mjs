@@ -23,6 +23,20 @@
  * @property {string} preview_version
  * @property {Problem[]} problems
  * @property {Record<string, any>} fields
+ *
+ * @typedef {object} Details what is read from disk when a card is opened
+ * @property {string|null} autov3
+ * @property {number} added seconds since 1970
+ * @property {number} modified seconds since 1970
+ * @property {string} path
+ * @property {{name: string, version: string, saved: string[]}} sidecar
+ * @property {any} hashes
+ * @property {[string, number][]} training_tags most frequent first
+ * @property {[string, number][]} resolutions
+ * @property {Record<string, string>} training
+ * @property {number} tensors
+ *
+ * @typedef {Card & Details} FullCard
  */
 
 import { address, request } from "./host.mjs?v=0.1.0"
@@ -89,7 +103,7 @@ export const page = (query, offset, limit, signal) => ask(`loras?${queryString({
 export const counts = (query, signal) => ask(`loras/counts?${queryString(query)}`, { signal })
 /** @param {Record<string, any>} query @returns {Promise<{ids: number[]}>} */
 export const ids = query => ask(`loras/ids?${queryString(query)}`)
-/** @param {number} id */
+/** @param {number} id @returns {Promise<FullCard>} */
 export const fullCard = id => ask(`loras/${id}`)
 /** @param {string} name @returns {Promise<{card: Card}>} */
 export const resolve = name => ask(`resolve?${queryString({ name })}`)
@@ -101,6 +115,16 @@ export const refresh = () => tell("refresh", {})
 export const setFavourite = (ids, favourite) => tell("favourite", { ids, favourite })
 /** @param {"start"|"cancel"} action */
 export const hashing = action => tell("hash", { action })
+/** @param {number[]} ids */
+export const hashFiles = ids => tell("hash", { action: "start", ids })
+/** @param {number} id @returns {Promise<{metadata: Record<string, string>, tensors: Record<string, number[]>}>} */
+export const fileHeader = id => ask(`loras/${id}/header`)
+/** @param {number} id @param {string} version of the sidecar when it was read @param {Record<string, any>} fields @returns {Promise<{saved: string, version: string, card: FullCard}>} */
+export const saveCard = (id, version, fields) => tell(`loras/${id}/edit`, { version, fields })
+/** @param {number} id @param {{data: string}|{image: any}} what @param {boolean} replace @returns {Promise<{saved: string, card: FullCard}>} */
+export const sendPreview = (id, what, replace) => tell(`loras/${id}/preview`, { ...what, replace })
+/** @param {boolean} detailed */
+export const setLogging = detailed => tell("logging", { detailed })
 /** @param {number} id @param {{filename: string, subfolder: string, type: string}} image @param {boolean} replace */
 export const usePreview = (id, image, replace) => tell(`loras/${id}/preview`, { image, replace })
 

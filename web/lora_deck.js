@@ -6,6 +6,7 @@ import { h } from "./dom.mjs?v=0.1.0"
 import { watchTags } from "./complete.mjs?v=0.1.0"
 import { colourLinks, onEvent, registerExtension, registerSidebarTab, toggleSidebarTab } from "./host.mjs?v=0.1.0"
 import { connect, planFor } from "./insert.mjs?v=0.1.0"
+import { setLogging } from "./library.mjs?v=0.1.0"
 import { watchImages } from "./last_image.mjs?v=0.1.0"
 import { chosen, settings } from "./settings.mjs?v=0.1.0"
 import { state, update } from "./store.mjs?v=0.1.0"
@@ -20,6 +21,7 @@ const TAB = "lora-deck"
 function onSetting(id) {
     if (id === "LoRADeck.CardSize") update({ size: chosen("CardSize") })
     else if (id === "LoRADeck.FitsCheckpoint" && chosen("FitsCheckpoint") !== "left") update({ fits: chosen("FitsCheckpoint") === "on" })
+    else if (id === "LoRADeck.Logging") void setLogging(chosen("Logging") === "detailed").catch(() => undefined)
     else if (id === "LoRADeck.BlurAdult") update({ picked: state.picked })
 }
 
@@ -37,11 +39,12 @@ async function onUnread(field) {
 registerExtension({
     name: "LoRADeck",
     settings: settings(onSetting),
-    commands: [{ id: "LoRADeck.Toggle", label: "LoRA Deck", icon: "pi pi-images", function: () => toggleSidebarTab(TAB) }],
+    commands: [{ id: "LoRADeck.Toggle", label: "Open LoRA Deck", icon: "pi pi-images", function: () => toggleSidebarTab(TAB) }],
+    keybindings: [{ combo: { key: "l", alt: true }, commandId: "LoRADeck.Toggle" }],
     async setup() {
         colourLinks(LINK_COLOURS)
         onEvent("lora-deck.blocks", noteBlockLayout)
-        document.head.append(h("link", { rel: "stylesheet", href: new URL("./deck.css", import.meta.url) }))
+        for (const sheet of ["./deck.css", "./dialog.css"]) document.head.append(h("link", { rel: "stylesheet", href: new URL(sheet, import.meta.url) }))
         await loadWords()
         customElements.define("lora-deck", DeckElement)
         const tab = { id: TAB, title: "LoRA Deck", tooltip: t("deck.tab"), icon: "ld-tab-icon" }

@@ -13,6 +13,7 @@ const DEFAULTS = {
     "LoRADeck.BlurAdult": true,
     "LoRADeck.FlyoutDelay": 500,
     "LoRADeck.FitsCheckpoint": "on",
+    "LoRADeck.Logging": "normal",
 }
 
 /** @param {string} id @param {string} name @param {object} more */
@@ -24,6 +25,7 @@ const choices = (...pairs) => pairs.map(([value, text]) => ({ value, text }))
 /** What the host is told; `onChange` is called with every change. @param {(id: string) => void} onChange */
 export const settings = onChange =>
     [
+        row("Logging", "Logging", { type: "combo", options: choices(["normal", "normal"], ["detailed", "detailed"]), category: ["LoRADeck", "Server", "Logging"] }),
         row("FlyoutDelay", "Hover flyout delay in ms, -1 for never", { type: "number", attrs: { min: -1, max: 2000, step: 100 } }),
         row("FitsCheckpoint", "Show only what fits the checkpoint", { type: "combo", options: choices(["on", "on if known"], ["off", "off"], ["left", "as left"]) }),
         row("BlurAdult", "Blur adult previews", { type: "boolean" }),

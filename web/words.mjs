@@ -60,3 +60,13 @@ export function bytes(bytes) {
         style: "unit", unit: steps[step], unitDisplay: "short", maximumFractionDigits: digits,
     }).format(bytes)
 }
+
+/** @param {number} seconds since 1970 @returns {string} the day, in the user's way */
+export const day = seconds => new Intl.DateTimeFormat(numbers.resolvedOptions().locale, { dateStyle: "medium" }).format(seconds * 1000)
+
+/** @param {number} seconds since 1970 @returns {string} the time of day; with the day if that is another */
+export function time(seconds) {
+    const when = new Date(seconds * 1000)
+    const today = when.toDateString() === new Date().toDateString()
+    return new Intl.DateTimeFormat(numbers.resolvedOptions().locale, { timeStyle: "short", ...(today ? {} : { dateStyle: "medium" }) }).format(when)
+}

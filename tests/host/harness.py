@@ -101,25 +101,23 @@ class HostServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._log_path = base / "host.log"
         self.address = ""
+        self.port = 0
 
     def __enter__(self) -> HostServer:
-        self.prepare()
-        self.start()
-        return self
-
-    def prepare(self) -> None:
-        """Lays out the base directory, with the demo's models and the pack."""
         prepare_base(self.base)
         link_demo_models(self.models)
         place_pack(self.base / "custom_nodes" / PACK)
         shutil.copyfile(Path(__file__).with_name("probe.py"), self.base / "custom_nodes" / "lora_deck_probe.py")
+        self.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self) -> None:
+    def start(self, port: int = 0) -> None:
         """Starts the host and waits until it answers; raises ``RuntimeError`` with the log if it does not."""
-        port = _free_port()
+        port = port or _free_port()
+        self.port = port
         self.address = f"http://127.0.0.1:{port}"
         command = [
             sys.executable, "main.py", "--port", str(port), "--base-directory", str(self.base),
@@ -147,6 +145,13 @@ class HostServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._process = None
+
+    def kill(self) -> None:
+        """Ends the host at once, as kill -9 does."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
         self._process = None
 
     def restart(self) -> None:

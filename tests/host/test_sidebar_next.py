@@ -154,3 +154,24 @@ def test_light_palette(deck: DeckPage) -> None:
     deck.page.wait_for_timeout(400)
     deck.shot("next-light")
     deck.page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
+
+
+def test_dialog(deck: DeckPage) -> None:
+    start(deck)
+    deck.card("neon_nights").focus()
+    deck.page.keyboard.press("F2")
+    dialog = deck.page.get_by_role("dialog", name="neon_nights")
+    notes = dialog.get_by_role("textbox", name="Notes")
+    text = "first" if notes.input_value() != "first" else "second"
+    notes.fill(text)
+    deck.page.keyboard.press("Control+Enter")
+    expect(dialog.locator(".ld-bot [role=status]")).to_have_text(re.compile("^Saved to "))
+    dialog.get_by_role("tab", name="File header").click()
+    expect(dialog.locator(".ld-kv tr").first).to_be_visible()
+    deck.shot("next-dialog")
+    dialog.get_by_role("tab", name="Card").click()
+    notes.fill("unsaved")
+    deck.page.keyboard.press("Escape")
+    dialog.get_by_role("button", name="Discard").click()
+    expect(dialog).to_have_count(0)
+    assert next(c for c in deck.host.get("/lora-deck/loras?text=neon")["items"])["fields"]["notes"] == text
