@@ -55,9 +55,9 @@ export class Dialog {
         this.form = new Form(this)
         this.training = new TrainingTab(this)
         this.header = new HeaderTab(this)
-        /** @type {HTMLElement} */ this.element = h("div.ld.ld-dlg.ld-edit", { onKeydown: (/** @type {KeyboardEvent} */ e) => this.key(e) }, this.side.element,
+        /** @type {HTMLElement} */ this.element = h("div.ld.ld-dlg.ld-edit", { onKeydown: (/** @type {KeyboardEvent} */ e) => this.key(e) },
             h("div.ld-top", null, h("div", null, this.title, this.sub, this.tabs), iconButton("x", t("dialog.close"), { onClick: () => this.leave() })),
-            this.panel, h("div.ld-bot", null, this.state, this.buttons))
+            this.panel, h("div.ld-bot", null, this.state, this.buttons), this.side.element)
         this.side.watch(this.element)
         this.ends = [onEvent("lora-deck.changed", change => this.changed(change)), onEvent("lora-deck.hash", hash => this.side.hashing(hash))]
         this.fill()

@@ -389,6 +389,16 @@ def test_names_focus_and_accessibility(deck: DeckPage, folder: Path) -> None:
         expect(dialog).to_have_count(0)
     deck.page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
     dialog = card.open()
+    order = []
+    for _ in range(30):
+        order.append(deck.page.evaluate("() => document.activeElement.id || document.activeElement.textContent"))
+        deck.page.keyboard.press("Tab")
+    assert order[0] == "ld-f-activation_text"
+    fields = [i.removeprefix("ld-f-") for i in dict.fromkeys(order) if i.startswith("ld-f-")]
+    assert fields == [
+        "activation_text", "preferred_weight", "sd_version", "negative_text", "tags", "alias", "description", "notes",
+    ]  # fmt: skip
+    assert order.index("ld-f-notes") < order.index("Choose…")
     graph = deck.graph()
     deck.page.keyboard.press("Shift+Tab")
     deck.page.keyboard.press("Delete")
