@@ -12,6 +12,7 @@ from . import personal
 from .files import LoraFile
 from .find import find
 from .hashing import Hashes
+from .identity import Identity, identity
 from .library import Library
 from .roots import LORAS, host_paths, host_roots, index_folder
 from .sums import verified_hash
@@ -56,6 +57,19 @@ def hashes(file: LoraFile) -> Hashes | None:
     Blocks for as long as the file takes to read.
     """
     return verified_hash(current().store, file.id)
+
+
+def identify(file: LoraFile) -> Identity:
+    """What tells a resolved file from all others, its hashes computed now where they are not known yet.
+
+    Blocks for as long as the file takes to read.
+    """
+    try:
+        return identity(current(), file)
+    except sqlite3.Error as error:
+        # What is written about a picture must not cost the picture.
+        logger.warning("The hashes of %s were not looked up (%s).", file.name, error)
+        return Identity(file.name, file.fingerprint.size)
 
 
 def record_use(files: Sequence[LoraFile]) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
 
 from .. import library
 from ..patching import Missing, apply_stack
+from ..sharing.lock import Lock, LockError, read_lock
+from ..sharing.locked import LockedNames
 from ..stack.entry import SamplingPass
 from ..stack.foreign import as_stack
 from .changed_files import changed_files
+from .keep_record import keep_record
 from .show import show_text, tell_blocks
 from .sockets import CATEGORY, stack_input
+
+logger = logging.getLogger("lora_deck")
 
 
 class LoraStackApply(io.ComfyNode):
@@ -47,13 +54,21 @@ class LoraStackApply(io.ComfyNode):
                     tooltip="The diffusion model. It stays as it is; a copy is patched.",
                 ),
                 io.Clip.Input("clip", optional=True, tooltip="The text encoder. It stays as it is; a copy is patched."),
+                io.String.Input(
+                    "lock",
+                    default="",
+                    optional=True,
+                    socketless=True,
+                    tooltip="What each name meant where the workflow was made, by hash. It fills itself.",
+                    extra_dict={"hidden": True},
+                ),
             ],
             outputs=[
                 io.Model.Output("model", tooltip="The model with the LoRAs."),
                 io.Clip.Output("clip", tooltip="The text encoder with the LoRAs."),
                 io.String.Output("report", tooltip="What was applied, file by file."),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
@@ -62,13 +77,33 @@ class LoraStackApply(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, stack: Any, sampling_pass: SamplingPass, missing: Missing, model: Any = None, clip: Any = None
+        cls,
+        stack: Any,
+        sampling_pass: SamplingPass,
+        missing: Missing,
+        model: Any = None,
+        clip: Any = None,
+        lock: Any = "",
     ) -> io.NodeOutput:
-        applied = apply_stack(model, clip, as_stack(stack), sampling_pass, missing)
-        changed_files.record(cls.hidden.unique_id, (*applied.files, *applied.presets, *applied.settings), applied.asked)
+        names = _names(lock)
+        applied = apply_stack(model, clip, as_stack(stack), sampling_pass, missing, names.resolve)
+        changed_files.record(cls.hidden.unique_id, (*applied.files, *applied.presets, *applied.settings), names.asked)
         library.record_use(applied.files)
-        report = str(applied.report)
+        keep_record(cls.hidden, applied, sampling_pass)
+        for note in names.notes:
+            logger.warning("%s", note)
+        report = str(replace(applied.report, notes=(*names.notes, *applied.report.notes)))
         show_text(cls.hidden.unique_id, report)
         if applied.blocks is not None:
             tell_blocks(cls.hidden.unique_id, applied.architecture, applied.blocks.ids)
         return io.NodeOutput(applied.model, applied.clip, report)
+
+
+def _names(lock: Any) -> LockedNames:
+    """Names held against the lock; one that cannot be read is told of, and names alone count."""
+    try:
+        return LockedNames(read_lock(lock))
+    except LockError as error:
+        names = LockedNames(Lock(), str(error))
+        names.notes.append(f"Warning: {error}")
+        return names

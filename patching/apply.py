@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,30 +13,25 @@ from .. import library
 from ..library import LoraFile
 from ..library.files import Watched
 from ..library.presets import PresetFile
-from ..stack.architectures import is_text_encoder_name
 from ..stack.blocks import BlockLayout
 from ..stack.entry import LoraEntry, SamplingPass
-from ..stack.errors import AmbiguousLoraError, LoraFileError, LoraNotFoundError, MissingLorasError
+from ..stack.errors import MissingLorasError
 from ..stack.printer import print_tag
 from ..stack.stack import LoraStack
 from .adapter import DeckAdapter, Part, pack_part, pack_parts
 from .embeddings import add_embeddings
-from .keymap import Side, architecture_of, blocks_of, key_map, weight_shape
-from .match import Matching, match
-from .open import OpenFile, open_file
+from .entries import OpenedEntry, Patcher, ResolvedEntry, open_entry, resolve_entries
+from .keymap import Side, architecture_of, blocks_of, weight_shape
 from .rank_limit import explain, limited
-from .report import ApplyReport, FileReport, count
+from .report import AppliedLora, ApplyReport, FileReport, count
 from .reuse import ResultCache
 from .settings import CONFIG
 from .unmatched import unmatched
-from .weights import BlockRules, preset_files, read_rules
+from .weights import preset_files
 
 logger = logging.getLogger("lora_deck")
 
 Missing = Literal["error", "warn"]
-Patcher = Any
-"""The host's `ModelPatcher`, which has no types."""
-
 _results = ResultCache()
 
 
@@ -49,38 +44,17 @@ class Applied:
     report: ApplyReport
     files: tuple[LoraFile, ...]
     """Every file that the stack names."""
+    loras: tuple[AppliedLora, ...]
+    """Every entry that has a file, in order."""
+    left_out: tuple[tuple[LoraEntry, str], ...]
+    """(entry without one, why)."""
     presets: tuple[PresetFile, ...]
     """Every preset file that the stack's block weights were read against."""
     settings: tuple[Watched, ...]
     """The places where PEFT keeps a file's settings, whether there are any or not."""
-    asked: tuple[tuple[str, str | None], ...]
-    """(name of an entry, path of the file that it stood for, `None` where there was none)."""
     blocks: BlockLayout | None
     """The blocks of the connected model."""
     architecture: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Resolved:
-    entry: LoraEntry
-    file: LoraFile
-    te: float
-    unet: float
-
-    def weight(self, side: Side) -> float:
-        return self.te if side == "te" else self.unet
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A resolved entry with its file and what of it fits each connected side, at which weight."""
-
-    item: _Resolved
-    opened: OpenFile
-    matchings: dict[Side, Matching]
-    weights: dict[Side, tuple[float, ...]]
-    """One weight for each match of the side."""
-    rules: BlockRules | None
 
 
 def apply_stack(
@@ -89,10 +63,11 @@ def apply_stack(
     stack: LoraStack,
     sampling_pass: SamplingPass = "first",
     missing: Missing = "error",
+    resolve: Callable[[str], LoraFile] = library.resolve,
 ) -> Applied:
     """Applies a stack to clones of `model` (`ModelPatcher`) and `clip` (`CLIP`); the inputs stay as they are.
 
-    Blocks on files: call it where the host executes nodes.
+    Blocks on files: call it where the host executes nodes. `resolve`: from name to file, the library's if not said.
 
     Raises:
         MissingLorasError: names that do not resolve, with `missing="error"`.
@@ -100,7 +75,7 @@ def apply_stack(
         BlockWeightError: block or element weights that mean nothing for this model.
     """
     started = time.perf_counter()
-    resolved, errors = _resolve(stack, sampling_pass)
+    resolved, errors = resolve_entries(stack, sampling_pass, resolve)
     if errors and missing == "error":
         raise MissingLorasError([(print_tag(entry), error) for entry, error in errors])
     notes = [*stack.notes, *(f"Left out {print_tag(entry)}: {error}" for entry, error in errors)]
@@ -113,7 +88,7 @@ def apply_stack(
     if new_model is not None:
         clones["unet"] = new_model
 
-    opened = [_open(item, clones) for item in resolved if item.te or item.unet]
+    opened = [open_entry(item, clones) for item in resolved if item.te or item.unet]
     reused = [_patch(side, clone, opened) for side, clone in clones.items()]
     for entry in opened:
         notes.extend(_notes(entry))
@@ -132,87 +107,16 @@ def apply_stack(
         new_clip,
         report,
         tuple(r.file for r in resolved),
+        tuple(_applied(item, opened) for item in resolved),
+        tuple((entry, str(error)) for entry, error in errors),
         tuple(file for item in resolved for file in preset_files(item.entry)),
         tuple(Watched.of(Path(r.file.path).with_name(CONFIG)) for r in resolved),
-        (*((r.entry.name, r.file.path) for r in resolved), *((entry.name, None) for entry, _ in errors)),
         blocks_of(model.model) if model is not None else None,
         architecture_of(model.model) if model is not None else None,
     )
 
 
-def _resolve(
-    stack: LoraStack, sampling_pass: SamplingPass
-) -> tuple[list[_Resolved], list[tuple[LoraEntry, LoraNotFoundError | AmbiguousLoraError]]]:
-    resolved: list[_Resolved] = []
-    errors: list[tuple[LoraEntry, LoraNotFoundError | AmbiguousLoraError]] = []
-    for entry in stack:
-        try:
-            file = library.resolve(entry.name)
-        except (LoraNotFoundError, AmbiguousLoraError) as error:
-            errors.append((entry, error))
-            continue
-        te, unet = entry.weights(sampling_pass)
-        resolved.append(_Resolved(entry, file, te, unet))
-    return resolved, errors
-
-
-def _open(item: _Resolved, clones: dict[Side, Patcher]) -> _Opened:
-    opened = open_file(item.file)
-    matchings = {side: match(side, clone.model, item.file, opened) for side, clone in clones.items()}
-    _check_fit(item.file, opened, matchings, clones)
-    rules = read_rules(item.entry, blocks_of(clones["unet"].model) if "unet" in clones else None)
-    weights = {side: _weights(item.weight(side), rules, matching) for side, matching in matchings.items()}
-    return _Opened(item, opened, matchings, weights, rules)
-
-
-def _weights(weight: float, rules: BlockRules | None, matching: Matching) -> tuple[float, ...]:
-    if rules is None:
-        return (weight,) * len(matching.matches)
-    return tuple(weight * rules.factor(found.target, found.module) for found in matching.matches)
-
-
-def _check_fit(file: LoraFile, opened: OpenFile, matchings: dict[Side, Matching], clones: dict[Side, Patcher]) -> None:
-    """Refuses a file of which nothing fits, or which was plainly made for another architecture."""
-    modules = opened.modules.modules
-    if not modules and not opened.embeddings:
-        broken = next((f" ({name}: {reason})" for name, reason in opened.modules.broken), "")
-        raise LoraFileError(
-            file.path,
-            f"0 of its {opened.keys} keys are of a LoRA{broken}. It may be a checkpoint, a VAE, a textual "
-            "inversion (which belongs into the embeddings folder), or cut short.",
-        )
-    matched = sum(len(matching.modules) for matching in matchings.values())
-    unet = clones.get("unet")
-    if unet is None or not modules:
-        # A file's unet modules are no concern of a lone text encoder; those for another text encoder are.
-        if "te" in clones and not matched and any(is_text_encoder_name(name) for name in modules):
-            looks = f" It looks like a {opened.looks_like} LoRA." if opened.looks_like else ""
-            raise LoraFileError(file.path, f"0 of its {len(modules)} modules match this text encoder.{looks}")
-        return
-    misfits = [misfit for matching in matchings.values() for misfit in matching.misfits]
-    architecture = architecture_of(unet.model)
-    foreign = opened.looks_like is not None and architecture not in (None, opened.looks_like)
-    if matched and not (misfits and foreign):
-        return
-    if modules and all(is_text_encoder_name(name) for name in modules):
-        if "te" not in clones:
-            return
-        looks = "It changes text encoders only, and not the one that is connected"
-    elif not key_map("unet", unet.model).is_reachable:
-        looks = (
-            "The weights of this model are out of reach of ComfyUI's patcher, as packs with kernels of their own keep "
-            "them; use the LoRA loader of the pack that loaded the model"
-        )
-    else:
-        known = f"a {opened.looks_like} LoRA" if opened.looks_like else "no LoRA that is known here"
-        looks = f"It looks like {known}" + (f", and this model is {architecture}" if architecture else "")
-    detail = f" ({misfits[0][0]}: {misfits[0][1]})" if misfits else ""
-    raise LoraFileError(
-        file.path, f"{matched} of its {len(modules)} modules ({opened.keys} keys) match this model{detail}. {looks}."
-    )
-
-
-def _patch(side: Side, clone: Patcher, opened: Sequence[_Opened]) -> bool:
+def _patch(side: Side, clone: Patcher, opened: Sequence[OpenedEntry]) -> bool:
     """Puts the side's patches on a fresh clone; whether an earlier result could be used again."""
     active = [entry for entry in opened if any(entry.weights[side])]
     if not active:
@@ -238,7 +142,7 @@ def _patch(side: Side, clone: Patcher, opened: Sequence[_Opened]) -> bool:
     return False
 
 
-def _notes(entry: _Opened) -> list[str]:
+def _notes(entry: OpenedEntry) -> list[str]:
     name = entry.item.file.name
     hidden = entry.item.file.hides
     unread = [f"{name}: {entry.rules.note}."] if entry.rules is not None and entry.rules.note else []
@@ -258,7 +162,12 @@ def _notes(entry: _Opened) -> list[str]:
     )
 
 
-def _file_report(item: _Resolved, opened: Sequence[_Opened], clones: dict[Side, Patcher]) -> FileReport:
+def _applied(item: ResolvedEntry, opened: Sequence[OpenedEntry]) -> AppliedLora:
+    rules = next((e.rules for e in opened if e.item is item), None)
+    return AppliedLora(item.entry, item.file, item.te, item.unet, rules.vector if rules is not None else ())
+
+
+def _file_report(item: ResolvedEntry, opened: Sequence[OpenedEntry], clones: dict[Side, Patcher]) -> FileReport:
     entry = next((e for e in opened if e.item is item), None)
     if entry is None:
         return FileReport(item.file.name, item.te, item.unet)

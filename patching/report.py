@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..library import LoraFile
+from ..stack.entry import LoraEntry
 from .unmatched import Reasons
 
 SHOWN_NAMES = 5
@@ -52,6 +54,18 @@ class FileReport:
         if self.embeddings:
             line += "\n  " + ", ".join(f"embedding:{name}" for name in self.embeddings)
         return line
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedLora:
+    """One entry of the stack with its file and the weights in force, as a value to keep."""
+
+    entry: LoraEntry
+    file: LoraFile
+    te: float
+    unet: float
+    blocks: tuple[tuple[str, float], ...] = ()
+    """(block id, factor), empty without block weights."""
 
 
 @dataclass(frozen=True, slots=True)

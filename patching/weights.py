@@ -41,6 +41,14 @@ class BlockRules:
                 return ratio
         return 1.0 if self.blocks is None else self.blocks.of(block)
 
+    @property
+    def vector(self) -> tuple[tuple[str, float], ...]:
+        """(id, factor) of every block of the model and of what lies around them; empty without block weights."""
+        if self.blocks is None:
+            return ()
+        parts = tuple((block, weight) for block, weight in self.blocks.blocks if "/" in block)
+        return (*self.blocks.around, *((block, self.blocks.of(block)) for block in self.layout.ids), *parts)
+
     def __str__(self) -> str:
         if self.blocks is None:
             return ""

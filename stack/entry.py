@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .rank_limit import RankLimit
+
 SamplingPass = Literal["first", "hires"]
 
 
@@ -37,6 +39,8 @@ class LoraEntry:
     """Keys of other programs' tags, as written, in order; they are kept and reported, not applied."""
     unknown: tuple[tuple[str, str], ...] = ()
     """Fields of the JSON form that this version does not know: (key, JSON text)."""
+    rank_limit: RankLimit | None = None
+    """A rank limit of a kind that tags do not have, in the place of `dyn`."""
 
     def weights(self, sampling_pass: SamplingPass = "first") -> tuple[float, float]:
         """(te, unet) for a sampling pass; hires weights fall back to the first pass's."""

@@ -46,6 +46,28 @@ class LoraNotFoundError(LoraDeckError):
         super().__init__(f"LoRA {name!r} was not found. {hint}")
 
 
+class LockedLoraError(LoraNotFoundError):
+    """Nothing answers to the name, and the workflow's lock does not help either; `reason` says both."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        LoraDeckError.__init__(self, reason)
+        self.name = name
+        self.suggestions = ()
+        self.last_seen = ()
+
+
+class OtherContentError(LoraDeckError):
+    """The name means a file here whose content is not what the workflow was made with."""
+
+    def __init__(self, name: str, path: str, has: str, locked: str) -> None:
+        self.name = name
+        self.path = path
+        super().__init__(
+            f"LoRA {name!r} is another file here: {path} has {has}, and the workflow was made with {locked}, which no "
+            "file here has. The picture will differ."
+        )
+
+
 class AmbiguousLoraError(LoraDeckError):
     """Several different files answer to the name; `candidates` are their relative paths."""
 

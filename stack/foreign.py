@@ -69,7 +69,7 @@ def lost_in_plain_list(entry: LoraEntry) -> list[str]:
     lost = {
         "block weights": entry.lbw is not None,
         "element weights": entry.lbwe is not None,
-        "the rank limit": entry.dyn is not None,
+        "the rank limit": entry.dyn is not None or entry.rank_limit is not None,
         "hires weights": entry.hr_te is not None or entry.hr_unet is not None,
         **{f'"{key}"': True for key, _ in entry.extra},
     }

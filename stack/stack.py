@@ -10,6 +10,7 @@ from typing import Any
 
 from .entry import LoraEntry
 from .errors import StackFormatError
+from .rank_limit import RankLimit
 
 JSON_VERSION = 1
 
@@ -84,9 +85,15 @@ def _entry_to_json(entry: LoraEntry) -> dict[str, Any]:
         value = getattr(entry, name)
         if name == "unknown" or (value == default and name not in _ALWAYS_WRITTEN):
             continue
-        data[name] = [list(pair) for pair in value] if name == "extra" else value
+        data[name] = _plain(value)
     data.update((key, json.loads(text)) for key, text in entry.unknown)
     return data
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, RankLimit):
+        return value.to_json()
+    return [list(pair) for pair in value] if isinstance(value, tuple) else value
 
 
 def _unknown_fields(data: Mapping[str, Any], known: set[str]) -> tuple[tuple[str, str], ...]:
@@ -119,9 +126,9 @@ def _pairs(value: object) -> tuple[tuple[str, str], ...]:
 
 _READERS: dict[str, Callable[[object], Any]] = {
     "name": _text, "te": _finite, "unet": _finite, "dyn": _whole, "lbw": _text, "lbwe": _text, "x": _finite,
-    "hr_te": _finite, "hr_unet": _finite, "extra": _pairs,
+    "hr_te": _finite, "hr_unet": _finite, "extra": _pairs, "rank_limit": RankLimit.from_json,
 }  # fmt: skip
-_OPTIONAL = {"dyn", "lbw", "lbwe", "x", "hr_te", "hr_unet"}
+_OPTIONAL = {"dyn", "lbw", "lbwe", "x", "hr_te", "hr_unet", "rank_limit"}
 
 
 def _entry_from_json(data: object, index: int) -> LoraEntry:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from .entry import LoraEntry
+from .rank_limit import Method, RankLimit
 from .stack import LoraStack
 
 _EXTENSIONS = (".safetensors", ".sft", ".pt", ".pth", ".ckpt", ".bin")
@@ -37,15 +39,58 @@ def with_block_weights(stack: LoraStack, blocks: str, target: str) -> tuple[Lora
     spec = blocks.strip()
     if not spec:
         return stack, "No block weights given; the stack is unchanged."
+
+    def replaced(entry: LoraEntry) -> str:
+        return f"lbw={entry.lbw!r}" if entry.lbw not in (None, spec) else ""
+
+    return _changed(stack, target, "Block weight", repr(spec), spec, lambda e: replace(e, lbw=spec), replaced)
+
+
+def with_rank_limit(
+    stack: LoraStack, method: Method, rank: int, energy: float, target: str
+) -> tuple[LoraStack, str]:
+    """The stack with a rank limit on the entries that `target` means, and a text that says what happened.
+
+    `truncate` is the entry's `dyn`. A `rank` of 0 is no limit and takes an entry's own away. A limit that an entry had
+    is replaced, and a note says so.
+
+    Raises:
+        ValueError: `energy` is no share, or `rank` is negative where the method has no such form.
+    """
+    has_limit = bool(rank) or method == "energy"
+    limit = RankLimit.from_json({"method": method, "rank": rank, "energy": energy}) if has_limit else None
+    dyn = limit.rank if limit is not None and method == "truncate" else None
+    other = limit if method != "truncate" else None
+
+    def limited(entry: LoraEntry) -> LoraEntry:
+        return replace(entry, dyn=dyn, rank_limit=other)
+
+    def replaced(entry: LoraEntry) -> str:
+        if limited(entry) == entry:
+            return ""
+        return str(entry.rank_limit or (f"dyn={entry.dyn}" if entry.dyn is not None else ""))
+
+    said = str(limit) if limit is not None else "no limit"
+    return _changed(stack, target, "Dynamic rank", said, said, limited, replaced)
+
+
+def _changed(
+    stack: LoraStack,
+    target: str,
+    node: str,
+    value: str,
+    headline: str,
+    change: Callable[[LoraEntry], LoraEntry],
+    replaced: Callable[[LoraEntry], str],
+) -> tuple[LoraStack, str]:
+    """The stack with the meant entries changed. `replaced`: what an entry had of its own and loses, as text."""
     chosen = [entry for entry in stack if targets(entry, target)]
     if stack.entries and not chosen:
-        note = f"Block weight: no LoRA of the stack is called {target.strip()!r}; nothing was changed."
+        note = f"{node}: no LoRA of the stack is called {target.strip()!r}; nothing was changed."
         return replace(stack, notes=(*stack.notes, note)), note
     notes = tuple(
-        f"Block weight: {entry.name} has {spec!r} instead of its own lbw={entry.lbw!r}."
-        for entry in chosen
-        if entry.lbw is not None and entry.lbw != spec
+        f"{node}: {entry.name} has {value} instead of its own {own}." for entry in chosen if (own := replaced(entry))
     )
-    entries = tuple(replace(entry, lbw=spec) if targets(entry, target) else entry for entry in stack)
+    entries = tuple(change(entry) if targets(entry, target) else entry for entry in stack)
     names = ", ".join(entry.name for entry in chosen) or "no LoRA"
-    return replace(stack, entries=entries, notes=(*stack.notes, *notes)), "\n".join((f"{spec}: {names}", *notes))
+    return replace(stack, entries=entries, notes=(*stack.notes, *notes)), "\n".join((f"{headline}: {names}", *notes))

@@ -11,7 +11,9 @@ from .base import (
     pack,
     unpack,
 )
+from .matrix import Limit, Matrix, Product, Whole, cosine, inner, rows_of
 from .module import ModuleTensors
+from .ranks import Limited, limited, with_factors
 from .registry import FileModules, Module, read, register_strategy
 from .rows import Rows
 from .settings import AdapterSettings, FileSettings
@@ -23,15 +25,25 @@ __all__ = [
     "Family",
     "FileModules",
     "FileSettings",
+    "Limit",
+    "Limited",
+    "Matrix",
     "Module",
     "ModuleTensors",
+    "Product",
     "Rows",
     "Strategy",
     "StrategyError",
+    "Whole",
     "check_same_size",
     "check_values",
+    "cosine",
+    "inner",
+    "limited",
     "pack",
     "read",
     "register_strategy",
+    "rows_of",
     "unpack",
+    "with_factors",
 ]

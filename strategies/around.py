@@ -5,7 +5,10 @@ from __future__ import annotations
 from abc import ABC
 from dataclasses import dataclass, replace
 
+import torch
+
 from .base import Strategy
+from .matrix import Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,9 @@ class Around(Strategy, ABC):
     @property
     def by_rows(self) -> bool:
         return self.inner.by_rows
+
+    def parts(self, device: torch.device) -> tuple[Matrix, ...]:
+        return self.inner.parts(device)
 
     def truncated(self, rank: int) -> Strategy | None:
         inner = self.inner.truncated(rank)

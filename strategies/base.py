@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from .matrix import Matrix
+
 if TYPE_CHECKING:
     from .module import ModuleTensors
 
@@ -60,6 +62,18 @@ class Strategy(ABC):
         A1111's `dyn`, for plain LoRA alone; a negative `rank` drops as many of the last ones.
         """
         return None
+
+    def matrix(self, device: torch.device) -> Matrix | None:
+        """f(W) − W as a matrix in its cheapest exact form, in the widest type of `device`.
+
+        `None` where it depends on W, or is no matrix.
+        """
+        return None
+
+    def parts(self, device: torch.device) -> tuple[Matrix, ...]:
+        """The matrices that a limit of rank acts on; none for families without a rank."""
+        whole = self.matrix(device)
+        return () if whole is None else (whole,)
 
     @property
     def numbers(self) -> tuple[Tensor, ...]:

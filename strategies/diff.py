@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
+from .matrix import Matrix, Whole
 from .module import ModuleTensors
+from .products import widest
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,11 @@ class Diff(Strategy):
     @property
     def by_rows(self) -> bool:
         return True
+
+    def matrix(self, device: torch.device) -> Matrix | None:
+        if self.diff.ndim < 2:
+            return None
+        return Whole(self.diff.to(device, widest(device)).flatten(1) * self.scale, may_sketch=True)
 
     def fit(self, shape: Shape) -> Shape:
         return fit_whole("its difference", self.diff, shape)

@@ -16,9 +16,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
+from .matrix import Matrix, Product
 from .module import ModuleTensors
+from .products import widest
 
 _NAMES = ("a1", "a2", "b1", "b2")
 
@@ -43,6 +46,26 @@ class Glora(Strategy):
     @property
     def rank(self) -> int:
         return _rank(self.a1, self.a2, self.b1, self.b2)
+
+    def parts(self, device: torch.device) -> tuple[Matrix, ...]:
+        """B and A, without the scale: W·A is a matrix only once the stack's other changes have made W."""
+        wide = widest(device)
+        a1, a2, b1, b2 = (t.to(device, wide).flatten(1) for t in self._in_todays_order())
+        return Product(b1, b2), Product(a1, a2)
+
+    def with_factors(self, b: tuple[Tensor, Tensor], a: tuple[Tensor, Tensor]) -> Glora:
+        """The same change from other factors of B and A, each (up, down); the shorter pair is filled with zeros."""
+        rank = max(b[0].shape[1], a[0].shape[1])
+        (b1, b2), (a1, a2) = (
+            (pad(up, (0, rank - up.shape[1])), pad(down, (0, 0, 0, rank - down.shape[0]))) for up, down in (b, a)
+        )
+        if _is_old(self.a1, self.a2, self.b1, self.b2):
+            return Glora(a2, a1, b2, b1, self.scale)
+        return Glora(a1, a2, b1, b2, self.scale)
+
+    def _in_todays_order(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        a1, a2, b1, b2 = self.a1, self.a2, self.b1, self.b2
+        return (a2, a1, b2, b1) if _is_old(a1, a2, b1, b2) else (a1, a2, b1, b2)
 
     def fit(self, shape: Shape) -> Shape:
         if self._is_old(shape) is None:
@@ -77,13 +100,16 @@ class Glora(Strategy):
 
 
 def _rank(a1: Tensor, a2: Tensor, b1: Tensor, b2: Tensor) -> int:
-    """The rank, without the weight: the size that all four factors share in the places of either layout."""
+    """The rank, without the weight: the size that all four factors share in the places of their layout."""
+    return a1.shape[0] if _is_old(a1, a2, b1, b2) else a1.shape[1]
+
+
+def _is_old(a1: Tensor, a2: Tensor, b1: Tensor, b2: Tensor) -> bool:
+    """Whether the factors have the old layout, without the weight."""
     today = a1.shape[1] == a2.shape[0] == b1.shape[1] == b2.shape[0]
     old = a1.shape[0] == a2.shape[1] == b1.shape[0] == b2.shape[1]
-    if today and old:
-        # A square layer: what they share otherwise is the layer's size.
-        return min(a1.shape[0], a1.shape[1])
-    return a1.shape[1] if today else a1.shape[0]
+    # A square layer may have both: what the factors share otherwise is the layer's size.
+    return a1.shape[0] < a1.shape[1] if today and old else not today
 
 
 def _read(module: ModuleTensors) -> Iterable[Claim]:

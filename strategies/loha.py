@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
+from .matrix import Matrix, Product, Whole
 from .module import ModuleTensors
-from .products import tucker
+from .products import core_down, tucker, widest
 
 _FACTORS = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
 _CORES = ("hada_t1", "hada_t2")
@@ -45,6 +46,17 @@ class Loha(Strategy):
     def rank(self) -> int:
         return self.w1_b.shape[0]
 
+    def matrix(self, device: torch.device) -> Matrix:
+        first = _thin(device, self.w1_a, self.w1_b, self.t1)
+        second = _thin(device, self.w2_a, self.w2_b, self.t2)
+        (rows, rank1), (rank2, columns) = first.up.shape, second.down.shape
+        if 2 * rank1 * rank2 >= min(rows, columns):
+            # The factors of the product are hardly thinner than the product, which is cheaper to decompose.
+            return Whole(first.dense().mul_(second.dense()).mul_(self.scale))
+        up = (first.up[:, :, None] * second.up[:, None, :]).flatten(1)
+        down = (first.down[:, None, :] * second.down[None, :, :]).flatten(0, 1)
+        return Product(up * self.scale, down)
+
     def fit(self, shape: Shape) -> Shape:
         for a, b, core in ((self.w1_a, self.w1_b, self.t1), (self.w2_a, self.w2_b, self.t2)):
             rank, columns = b.shape
@@ -58,6 +70,12 @@ class Loha(Strategy):
     def delta(self, weight: Tensor) -> Tensor:
         first = _factor(weight, self.w1_a, self.w1_b, self.t1)
         return first.mul_(_factor(weight, self.w2_a, self.w2_b, self.t2)).mul_(self.scale).reshape(weight.shape)
+
+
+def _thin(device: torch.device, a: Tensor, b: Tensor, core: Tensor | None) -> Product:
+    wide = widest(device)
+    a, b = a.to(device, wide), b.to(device, wide)
+    return Product(a, b) if core is None else Product(a.mT, core_down(core.to(device, wide), b.mT))
 
 
 def _factor(weight: Tensor, a: Tensor, b: Tensor, core: Tensor | None) -> Tensor:

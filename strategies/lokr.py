@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
+from .matrix import Kronecker, Matrix, Product, Whole
 from .module import ModuleTensors
-from .products import tucker
+from .products import core_down, tucker, widest
 
 _NAMES = ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2")
 
@@ -50,6 +51,21 @@ class Lokr(Strategy):
     def rank(self) -> int | None:
         factored = self.w2_b if self.w2_b is not None else self.w1_b
         return None if factored is None else factored.shape[0]
+
+    def matrix(self, device: torch.device) -> Matrix:
+        wide = widest(device)
+
+        def side(value: Tensor | None, a: Tensor | None, b: Tensor | None, core: Tensor | None, scale: float) -> Matrix:
+            if value is not None:
+                return Whole(value.to(device, wide).flatten(1) * scale)
+            assert a is not None and b is not None
+            a, b = a.to(device, wide), b.to(device, wide)
+            if core is None:
+                return Product(a * scale, b)
+            return Product(a.mT * scale, core_down(core.to(device, wide), b.mT))
+
+        first = side(self.w1, self.w1_a, self.w1_b, None, self.scale)
+        return Kronecker(first, side(self.w2, self.w2_a, self.w2_b, self.t2, 1.0))
 
     def fit(self, shape: Shape) -> Shape:
         out1, in1 = self._side("w1", self.w1, self.w1_a, self.w1_b, None)

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
 from .diff import Diff
+from .matrix import Matrix, Product
 from .module import ModuleTensors
-from .products import tucker
+from .products import core_down, tucker, widest
 
 _NAME = r"(\.(?!(weight|bias)$)[^.]+)?"
 """PEFT's name of the adapter, which some writers leave in."""
@@ -70,6 +71,13 @@ class Lora(Strategy):
 
     def truncated(self, rank: int) -> Strategy | None:
         return None if self.mid is not None else Lora(self.up[:, :rank], self.down[:rank], None, self.scale)
+
+    def matrix(self, device: torch.device) -> Matrix:
+        wide = widest(device)
+        up, down = self.up.to(device, wide).flatten(1), self.down.to(device, wide).flatten(1)
+        if self.mid is not None:
+            down = core_down(self.mid.to(device, wide), down.mT)
+        return Product(up * self.scale, down)
 
     def fit(self, shape: Shape) -> Shape:
         up, down = tuple(self.up.shape), tuple(self.down.shape)

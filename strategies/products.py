@@ -34,6 +34,11 @@ def widest(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
+def core_down(core: Tensor, columns: Tensor) -> Tensor:
+    """The lower factor of `tucker` as a matrix: Σ core[i, j, …] · columns[q, j] → (r, in · kernel)."""
+    return torch.einsum("ij...,qj->iq...", core, columns).flatten(1)
+
+
 def along(vector: Tensor, axis: int, ndim: int) -> Tensor:
     """A vector shaped so that it multiplies the `axis` of a tensor of `ndim` dimensions."""
     return vector.reshape([-1 if i == axis else 1 for i in range(ndim)])

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .around import Around
 from .base import Shape, Strategy, StrategyError, Wrapper
+from .matrix import Matrix
 from .module import ModuleTensors
 
 _ENDINGS = {"reshape_weight": "reshape_weight"}
@@ -25,6 +27,9 @@ class Reshaped(Around):
     @property
     def by_rows(self) -> bool:
         return False
+
+    def matrix(self, device: torch.device) -> Matrix | None:
+        return self.inner.matrix(device)
 
     def fit(self, shape: Shape) -> Shape:
         if len(self.shape) != len(shape) or any(new < old for new, old in zip(self.shape, shape, strict=True)):

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from .around import Around
 from .base import Shape, Strategy, StrategyError, Wrapper, check_same_size
+from .matrix import Matrix, Whole
 from .module import ModuleTensors
+from .products import widest
 
 _ENDINGS = {name: name for name in ("bias_indices", "bias_values", "bias_size")}
 
@@ -34,17 +36,28 @@ class WithRest(Around):
     def numbers(self) -> tuple[Tensor, ...]:
         return (*self.inner.numbers, self.values)
 
+    def matrix(self, device: torch.device) -> Matrix | None:
+        change = self.inner.matrix(device)
+        if change is None:
+            return None
+        rest = self._rest(device, widest(device)).reshape(change.shape)
+        return Whole(change.dense().add(rest, alpha=self.scale), may_sketch=True)
+
     def fit(self, shape: Shape) -> Shape:
         shape = self.inner.fit(shape)
         check_same_size("its remainder", self.size, shape)
         return shape
 
     def delta(self, weight: Tensor) -> Tensor:
-        rest = self.values.to(weight.device, weight.dtype)
-        if self.indices is not None:
-            places = tuple(self.indices.to(weight.device).long())
-            rest = rest.new_zeros(self.size).index_put_(places, rest, accumulate=True)
+        rest = self._rest(weight.device, weight.dtype)
         return self.inner.delta(weight).add_(rest.reshape(weight.shape), alpha=self.scale)
+
+    def _rest(self, device: torch.device, dtype: torch.dtype) -> Tensor:
+        rest = self.values.to(device, dtype)
+        if self.indices is None:
+            return rest
+        places = tuple(self.indices.to(device).long())
+        return rest.new_zeros(self.size).index_put_(places, rest, accumulate=True)
 
 
 def _wrap(strategy: Strategy, module: ModuleTensors) -> Strategy:

@@ -104,12 +104,16 @@ class HostServer:
         self.port = 0
 
     def __enter__(self) -> HostServer:
+        self.prepare()
+        self.start()
+        return self
+
+    def prepare(self) -> None:
+        """Lays out the base directory, with the demo's models and the pack."""
         prepare_base(self.base)
         link_demo_models(self.models)
         place_pack(self.base / "custom_nodes" / PACK)
         shutil.copyfile(Path(__file__).with_name("probe.py"), self.base / "custom_nodes" / "lora_deck_probe.py")
-        self.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()

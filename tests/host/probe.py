@@ -77,8 +77,22 @@ class ProbeShowList:
         return {"ui": {"rows": [json.dumps([(name, model, clip) for name, model, clip in lora_stack])]}}
 
 
+class ProbeTexts:
+    """Another pack's list of prompts, known only when it runs."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES, OUTPUT_IS_LIST = "probe", "run", ("STRING",), (True,)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"texts": ("STRING", {})}}
+
+    def run(self, texts):
+        return (json.loads(texts),)
+
+
 NODE_CLASS_MAPPINGS = {
     "ProbeWeights": ProbeWeights,
     "ProbePlainStack": ProbePlainStack,
     "ProbeShowList": ProbeShowList,
+    "ProbeTexts": ProbeTexts,
 }

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 
 import pytest
 from lora_deck.stack.entry import LoraEntry
 from lora_deck.stack.errors import StackFormatError
 from lora_deck.stack.foreign import as_stack
+from lora_deck.stack.rank_limit import RankLimit
 from lora_deck.stack.stack import LoraStack
 
 FULL = LoraStack(
     (
-        LoraEntry("a/b", 0.5, 1, 8, "MIDD", "x", 2.0, 0.1, 0.2, (("start", "5"),), (("later", '{"k": [1]}'),)),
+        LoraEntry("a/b", 0.5, 1, 8, "MIDD", "x", 2.0, 0.1, 0.2, (("start", "5"),), (("later", '{"k": [1]}'),),
+                  RankLimit("svd", rank=8)),
+        LoraEntry("d", rank_limit=RankLimit("energy", energy=0.9)),
+        LoraEntry("e", rank_limit=RankLimit("truncate", rank=-2)),
         LoraEntry("c"),
     ),
     ("note",),
@@ -25,7 +30,7 @@ def test_json_round_trip_keeps_unknown_fields() -> None:
     text = json.dumps(FULL.to_json())
     assert LoraStack.from_json(json.loads(text)) == FULL
     assert json.loads(text)["lora_deck"] == 1 and json.loads(text)["lock"] == [1, 2]
-    assert json.loads(text)["entries"][1] == {"name": "c", "te": 1.0, "unet": 1.0}
+    assert json.loads(text)["entries"][3] == {"name": "c", "te": 1.0, "unet": 1.0}
 
 
 def test_pickle_round_trip() -> None:
@@ -49,6 +54,10 @@ def test_immutable_and_hashable() -> None:
         ({"lora_deck": 1, "entries": [{"name": "a", "te": "1"}]}, '"te"'),
         ({"lora_deck": 1, "entries": [{"name": "a", "te": float("nan")}]}, '"te"'),
         ({"lora_deck": True}, "version"),
+        ({"lora_deck": 1, "entries": [{"name": "a", "rank_limit": {"method": "qr", "rank": 2}}]}, "truncate, svd"),
+        ({"lora_deck": 1, "entries": [{"name": "a", "rank_limit": {"method": "svd", "rank": 0}}]}, "from 1"),
+        ({"lora_deck": 1, "entries": [{"name": "a", "rank_limit": {"method": "svd", "rank": math.inf}}]}, "number"),
+        ({"lora_deck": 1, "entries": [{"name": "a", "rank_limit": {"method": "energy", "energy": 1.5}}]}, "at most 1"),
     ],
 )
 def test_bad_json_says_what_is_wrong(data: object, said: str) -> None:

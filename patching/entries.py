@@ -1,0 +1,129 @@
+"""A stack's entries on the way to a model: resolved to files, opened, matched, weighed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .. import library
+from ..library import LoraFile
+from ..stack.architectures import is_text_encoder_name
+from ..stack.entry import LoraEntry, SamplingPass
+from ..stack.errors import AmbiguousLoraError, LoraFileError, LoraNotFoundError
+from ..stack.stack import LoraStack
+from .keymap import Side, architecture_of, blocks_of, key_map
+from .match import Matching, match
+from .open import OpenFile, open_file
+from .weights import BlockRules, read_rules
+
+Patcher = Any
+"""The host's `ModelPatcher`, which has no types."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedEntry:
+    """An entry with its file and the weights of the sampling pass."""
+
+    entry: LoraEntry
+    file: LoraFile
+    te: float
+    unet: float
+
+    def weight(self, side: Side) -> float:
+        """The weight of one side."""
+        return self.te if side == "te" else self.unet
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEntry:
+    """A resolved entry with its file and what of it fits each connected side, at which weight."""
+
+    item: ResolvedEntry
+    opened: OpenFile
+    matchings: dict[Side, Matching]
+    weights: dict[Side, tuple[float, ...]]
+    """One weight for each match of the side."""
+    rules: BlockRules | None
+
+
+def resolve_entries(
+    stack: LoraStack, sampling_pass: SamplingPass, resolve: Callable[[str], LoraFile] = library.resolve
+) -> tuple[list[ResolvedEntry], list[tuple[LoraEntry, LoraNotFoundError | AmbiguousLoraError]]]:
+    """The entries with their files and weights, and those that no file or several answer to.
+
+    `resolve`: from name to file; raises as `library.resolve` does.
+    """
+    resolved: list[ResolvedEntry] = []
+    errors: list[tuple[LoraEntry, LoraNotFoundError | AmbiguousLoraError]] = []
+    for entry in stack:
+        try:
+            file = resolve(entry.name)
+        except (LoraNotFoundError, AmbiguousLoraError) as error:
+            errors.append((entry, error))
+            continue
+        te, unet = entry.weights(sampling_pass)
+        resolved.append(ResolvedEntry(entry, file, te, unet))
+    return resolved, errors
+
+
+def open_entry(item: ResolvedEntry, clones: dict[Side, Patcher]) -> OpenedEntry:
+    """Opens an entry's file and matches it with what is connected.
+
+    Raises:
+        LoraFileError: the file is unreadable, or does not fit.
+        BlockWeightError: its block or element weights mean nothing for this model.
+    """
+    opened = open_file(item.file)
+    matchings = {side: match(side, clone.model, item.file, opened) for side, clone in clones.items()}
+    _check_fit(item.file, opened, matchings, clones)
+    rules = read_rules(item.entry, blocks_of(clones["unet"].model) if "unet" in clones else None)
+    weights = {side: _weights(item.weight(side), rules, matching) for side, matching in matchings.items()}
+    return OpenedEntry(item, opened, matchings, weights, rules)
+
+
+def _weights(weight: float, rules: BlockRules | None, matching: Matching) -> tuple[float, ...]:
+    if rules is None:
+        return (weight,) * len(matching.matches)
+    return tuple(weight * rules.factor(found.target, found.module) for found in matching.matches)
+
+
+def _check_fit(file: LoraFile, opened: OpenFile, matchings: dict[Side, Matching], clones: dict[Side, Patcher]) -> None:
+    """Refuses a file of which nothing fits, or which was plainly made for another architecture."""
+    modules = opened.modules.modules
+    if not modules and not opened.embeddings:
+        broken = next((f" ({name}: {reason})" for name, reason in opened.modules.broken), "")
+        raise LoraFileError(
+            file.path,
+            f"0 of its {opened.keys} keys are of a LoRA{broken}. It may be a checkpoint, a VAE, a textual "
+            "inversion (which belongs into the embeddings folder), or cut short.",
+        )
+    matched = sum(len(matching.modules) for matching in matchings.values())
+    unet = clones.get("unet")
+    if unet is None or not modules:
+        # A file's unet modules are no concern of a lone text encoder; those for another text encoder are.
+        if "te" in clones and not matched and any(is_text_encoder_name(name) for name in modules):
+            looks = f" It looks like a {opened.looks_like} LoRA." if opened.looks_like else ""
+            raise LoraFileError(file.path, f"0 of its {len(modules)} modules match this text encoder.{looks}")
+        return
+    misfits = [misfit for matching in matchings.values() for misfit in matching.misfits]
+    architecture = architecture_of(unet.model)
+    foreign = opened.looks_like is not None and architecture not in (None, opened.looks_like)
+    if matched and not (misfits and foreign):
+        return
+    if modules and all(is_text_encoder_name(name) for name in modules):
+        if "te" not in clones:
+            return
+        looks = "It changes text encoders only, and not the one that is connected"
+    elif not key_map("unet", unet.model).is_reachable:
+        looks = (
+            "The weights of this model are out of reach of ComfyUI's patcher, as packs with kernels of their own keep "
+            "them; use the LoRA loader of the pack that loaded the model"
+        )
+    else:
+        known = f"a {opened.looks_like} LoRA" if opened.looks_like else "no LoRA that is known here"
+        looks = f"It looks like {known}" + (f", and this model is {architecture}" if architecture else "")
+    detail = f" ({misfits[0][0]}: {misfits[0][1]})" if misfits else ""
+    raise LoraFileError(
+        file.path, f"{matched} of its {len(modules)} modules ({opened.keys} keys) match this model{detail}. {looks}."
+    )
