@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .. import api
 from .block_weight import BlockWeight
+from .dyn_rank import DynRank
 from .lora_stack_add import LoraStackAdd
 from .lora_stack_apply import LoraStackApply
 from .lora_stack_to_list import LoraStackToList
@@ -19,4 +20,4 @@ class LoraDeckExtension(ComfyExtension):
         api.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [PromptLoraParser, LoraStackAdd, BlockWeight, LoraStackApply, LoraStackToList]
+        return [PromptLoraParser, LoraStackAdd, BlockWeight, DynRank, LoraStackApply, LoraStackToList]

@@ -22,7 +22,6 @@ from .adapter import DeckAdapter, Part, pack_part, pack_parts
 from .embeddings import add_embeddings
 from .entries import OpenedEntry, Patcher, ResolvedEntry, open_entry, resolve_entries
 from .keymap import Side, architecture_of, blocks_of, weight_shape
-from .rank_limit import explain, limited
 from .report import AppliedLora, ApplyReport, FileReport, count
 from .reuse import ResultCache
 from .settings import CONFIG
@@ -121,7 +120,7 @@ def _patch(side: Side, clone: Patcher, opened: Sequence[OpenedEntry]) -> bool:
     active = [entry for entry in opened if any(entry.weights[side])]
     if not active:
         return True
-    stack_key = tuple((e.opened.version, e.item.entry.dyn or None, e.weights[side]) for e in active)
+    stack_key = tuple((e.opened.version, e.ranks.limit, e.weights[side]) for e in active)
     kept = _results.recall(clone.model, clone.patches_uuid, (side, stack_key))
     if kept is not None:
         kept.put_on(clone)
@@ -132,9 +131,9 @@ def _patch(side: Side, clone: Patcher, opened: Sequence[OpenedEntry]) -> bool:
         for found, multiplier in zip(entry.matchings[side].matches, entry.weights[side], strict=True):
             if not multiplier:
                 continue
-            target, strategy = found.target, limited(found.strategy, entry.item.entry.dyn)
+            target = found.target
             parts.setdefault(target.key, []).append(
-                pack_part(strategy, multiplier, target.offset, target.function, found.shape)
+                pack_part(found.strategy, multiplier, target.offset, target.function, found.shape)
             )
     shapes = {key: weight_shape(clone.model, key) for key in parts}
     clone.add_patches({key: DeckAdapter(set(), pack_parts(changes, shapes[key])) for key, changes in parts.items()})
@@ -147,11 +146,10 @@ def _notes(entry: OpenedEntry) -> list[str]:
     hidden = entry.item.file.hides
     unread = [f"{name}: {entry.rules.note}."] if entry.rules is not None and entry.rules.note else []
     elsewhere = [f"{name}: {entry.item.file.path} is used; of the same name: {', '.join(hidden)}."] if hidden else []
-    used = [found.strategy for matching in entry.matchings.values() for found in matching.matches]
     return (
         unread
         + elsewhere
-        + [f"{name}: {said}." for said in explain(entry.item.entry.dyn, used)]
+        + [f"{name}: {said}." for said in entry.ranks.notes]
         + [
             f"{name}: {module} left out, {reason}."
             for module, reason in (
@@ -174,20 +172,20 @@ def _file_report(item: ResolvedEntry, opened: Sequence[OpenedEntry], clones: dic
     rules = str(entry.rules or "")
     matched = {side: matching.modules for side, matching in entry.matchings.items()}
     everywhere = frozenset().union(*matched.values())
-    used = [m for matching in entry.matchings.values() for m in matching.matches]
     modules = entry.opened.modules
     return FileReport(
         item.file.name,
         item.te,
         item.unet,
         count(modules.modules[name].family for name in everywhere),
-        tuple(sorted({m.strategy.rank for m in used if m.strategy.rank is not None})),
+        tuple(sorted({rank for name in everywhere for rank in modules.modules[name].ranks})),
         len(matched.get("te", ())),
         len(matched.get("unet", ())),
         _blocks_text(item.entry, rules),
         unmatched(entry.opened, entry.matchings, {side: clone.model for side, clone in clones.items()}),
         len(modules.modules) + len(modules.broken),
         tuple(embedding.name for embedding in entry.opened.embeddings),
+        entry.ranks.by_block,
     )
 
 

@@ -15,6 +15,7 @@ from ..stack.stack import LoraStack
 from .keymap import Side, architecture_of, blocks_of, key_map
 from .match import Matching, match
 from .open import OpenFile, open_file
+from .rank_limit import RankedFile, limit_ranks
 from .weights import BlockRules, read_rules
 
 Patcher = Any
@@ -45,6 +46,8 @@ class OpenedEntry:
     weights: dict[Side, tuple[float, ...]]
     """One weight for each match of the side."""
     rules: BlockRules | None
+    ranks: RankedFile
+    """What the entry's rank limit did; `matchings` are as it left them."""
 
 
 def resolve_entries(
@@ -77,9 +80,11 @@ def open_entry(item: ResolvedEntry, clones: dict[Side, Patcher]) -> OpenedEntry:
     opened = open_file(item.file)
     matchings = {side: match(side, clone.model, item.file, opened) for side, clone in clones.items()}
     _check_fit(item.file, opened, matchings, clones)
-    rules = read_rules(item.entry, blocks_of(clones["unet"].model) if "unet" in clones else None)
+    layout = blocks_of(clones["unet"].model) if "unet" in clones else None
+    rules = read_rules(item.entry, layout)
     weights = {side: _weights(item.weight(side), rules, matching) for side, matching in matchings.items()}
-    return OpenedEntry(item, opened, matchings, weights, rules)
+    ranks = limit_ranks(item.entry, item.file, opened, matchings, layout)
+    return OpenedEntry(item, opened, ranks.matchings, weights, rules, ranks)
 
 
 def _weights(weight: float, rules: BlockRules | None, matching: Matching) -> tuple[float, ...]:

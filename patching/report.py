@@ -35,6 +35,8 @@ class FileReport:
     """How many modules the file has."""
     embeddings: tuple[str, ...] = ()
     """Bundled with it, for prompts of the clip that comes out."""
+    ranks_by_block: str = ""
+    """What a rank limit did: ranks before and after and the energy kept."""
 
     def __str__(self) -> str:
         weights = f"te {self.te:g}, unet {self.unet:g}"
@@ -47,6 +49,8 @@ class FileReport:
         line = f"{self.name} ({weights}): {families}{ranks}; {matched} of {self.modules} modules, {where}"
         if self.blocks:
             line += f"\n  blocks {self.blocks}"
+        if self.ranks_by_block:
+            line += f"\n  rank {self.ranks_by_block}"
         for reason, names in self.unmatched:
             more = len(names) - SHOWN_NAMES
             shown = ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -13,7 +13,7 @@ from .base import (
 )
 from .matrix import Limit, Matrix, Product, Whole, cosine, inner, rows_of
 from .module import ModuleTensors
-from .ranks import Limited, limited, with_factors
+from .ranks import Limited, has_rank, limited, with_factors
 from .registry import FileModules, Module, read, register_strategy
 from .rows import Rows
 from .settings import AdapterSettings, FileSettings
@@ -38,6 +38,7 @@ __all__ = [
     "check_same_size",
     "check_values",
     "cosine",
+    "has_rank",
     "inner",
     "limited",
     "pack",

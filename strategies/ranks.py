@@ -49,6 +49,11 @@ def limited(strategy: Strategy, limit: Limit, device: torch.device) -> Limited |
     )
 
 
+def has_rank(strategy: Strategy) -> bool:
+    """Whether a limit of rank means something for the family; reads no tensor."""
+    return bool(strategy.parts(torch.device("meta")))
+
+
 def with_factors(strategy: Strategy, factors: Sequence[Factors]) -> Strategy:
     """The change with these factors in the place of its matrices, in the order of `Strategy.parts`."""
     if isinstance(strategy, Around):

@@ -32,6 +32,11 @@ class Module:
     """The file's keys that made it."""
 
     @property
+    def ranks(self) -> frozenset[int]:
+        """The ranks of its changes that have one."""
+        return frozenset(s.rank for s in self.parameters.values() if s.rank is not None)
+
+    @property
     def family(self) -> str:
         """The family of its weight, else of its bias."""
         return (self.parameters.get("weight") or self.parameters["bias"]).family
