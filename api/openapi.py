@@ -6,10 +6,10 @@ import re
 from typing import Any
 
 from ..library.fields import FIELDS
-from . import a1111, changes, loras, pictures
+from . import a1111, changes, loras, pictures, sharing_routes
 from .route import Param, Route
 
-ROUTES: tuple[Route, ...] = (*loras.ROUTES, *changes.ROUTES, *pictures.ROUTES)
+ROUTES: tuple[Route, ...] = (*loras.ROUTES, *changes.ROUTES, *pictures.ROUTES, *sharing_routes.ROUTES)
 
 _STRING: dict[str, Any] = {"type": "string"}
 _INTEGER: dict[str, Any] = {"type": "integer"}
@@ -75,6 +75,18 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Marked": _object({"marked": _INTEGER}),
     "Refreshed": _object({"scan": _SCAN, "revision": _INTEGER}),
     "Logging": _object({"detailed": _BOOLEAN}),
+    "Locks": _object({"locks": {"type": "object", "additionalProperties": _STRING}, "lock": _STRING,
+                      "problems": {"type": "object", "additionalProperties": _STRING}}),
+    "NamedLora": _object({
+        "name": _STRING, "path": _STRING, "autov2": _MAYBE_STRING, "autov3": _MAYBE_STRING,
+        "size": {"type": ["integer", "null"]}, "base_model": _MAYBE_STRING, "weights": _STRING, "file": _MAYBE_STRING,
+        "own": {"type": ["object", "null"]}, "closest": _STRING, "used_by": {"type": "array", "items": _object({
+            "graph": _STRING, "node": _STRING, "type": _STRING, "title": _STRING, "kind": _STRING})}}),
+    "Relinked": _object({
+        "locked": _BOOLEAN, "problems": _STRINGS,
+        "changes": {"type": "array", "items": _object({
+            "graph": _STRING, "node": _STRING, "index": {"type": ["integer", "string"]}, "value": {}})},
+        **{key: {"type": "array", "items": _ref("NamedLora")} for key in ("found", "missing", "differing")}}),
     "Refusal": {"type": "object", "required": ["error"], "properties": {"error": _STRING}},
     "A1111Lora": _object({"name": _STRING, "alias": _STRING, "path": _STRING, "metadata": {"type": "object"}}),
 }  # fmt: skip
@@ -96,7 +108,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "LoRA Deck", "version": "1",
             "description": "Served by the host at / and below /api. Events come by the host's websocket: "
-            "lora-deck.scan, lora-deck.hash, lora-deck.changed.",
+            "lora-deck.scan, lora-deck.hash, lora-deck.changed, lora-deck.lock.",
         },
         "paths": paths,
         "components": {"schemas": SCHEMAS},

@@ -39,7 +39,7 @@ def print_tag(entry: LoraEntry) -> str:
     """
     schedules = {key: text for key, text in entry.extra if key not in FOREIGN_KEYS}
     te, unet = schedules.get("te"), schedules.get("unet")
-    parts = [_name(entry.name), te or format_number(entry.te)]
+    parts = [print_name(entry.name), te or format_number(entry.te)]
     if entry.unet != entry.te or te or unet or entry.dyn is not None:
         parts.append(unet or format_number(entry.unet))
     if entry.dyn is not None:
@@ -60,7 +60,8 @@ def print_stack(stack: LoraStack) -> str:
     return " ".join(print_tag(entry) for entry in stack)
 
 
-def _name(name: str) -> str:
+def print_name(name: str) -> str:
+    """A name as it stands in a tag, escaped, and told from a key where it looks like one."""
     first = name.partition("=")[0].strip().lower()
     looks_like_a_key = "=" in name and (first in KEYS or first == "w")
     return escape("./" + name if looks_like_a_key or name.startswith("./") else name)
