@@ -5,13 +5,14 @@ The JavaScript twin is `web/grammar.mjs`; both are held to `tests/conformance/ta
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from .entry import LoraEntry
+from .number import read_number
+from .schedule import CURVE_KEYS, WINDOW_KEYS, Curve, read_bound, read_curve, read_window, scaled
 from .stack import LoraStack
 
 WeightOrder = Literal["a1111", "comfy"]
@@ -23,8 +24,9 @@ _ESCAPABLE = frozenset(":<>\\{}|")
 
 NUMBER_KEYS = ("te", "unet", "hr", "hrte", "hrunet", "x")
 TEXT_KEYS = ("lbw", "lbwe")
-FOREIGN_KEYS = ("start", "stop", "step", "in", "mid", "out")
-"""Keys of loractl, hako-mikan's LBW and SD.Next: kept in the entry, not applied yet."""
+FOREIGN_KEYS = (*WINDOW_KEYS, "in", "mid", "out")
+"""Keys of hako-mikan's LBW and SD.Next, kept in the entry as written."""
+_NOT_APPLIED = FOREIGN_KEYS[len(WINDOW_KEYS) :]
 KEYS = (*NUMBER_KEYS, "dyn", *TEXT_KEYS, *FOREIGN_KEYS)
 _SYNONYMS = {"w": "lbw"}
 
@@ -215,14 +217,16 @@ def _entry(
         values[key] = value
         if schedule is not None:
             schedules[key] = schedule
-            complaints.append(f'the schedule of "{key}" is not applied yet; its largest value, {value:g}, is used.')
+            if key == "x":
+                complaints.append(f'"x" cannot move over the steps; its largest value, {value:g}, is used.')
 
     dyn: int | None = None
     for key, text in zip(_POSITIONS[weight_order], positional, strict=False):
         if key == "dyn":
             dyn = _rank(text)
         elif key in named:
-            _weight(key, text)
+            if _weight(key, text)[1] is not None:
+                complaints.append(f'the schedule {text!r} gives way to "{key}={named[key]}".')
         else:
             weight(key, text)
     if len(positional) > 3:
@@ -232,7 +236,10 @@ def _entry(
             weight(key, named[key])
     if "dyn" in named:
         dyn = _rank(named["dyn"])
-    complaints.extend(f'"{key}" is not applied yet.' for key in FOREIGN_KEYS if key in named)
+    for key in WINDOW_KEYS:
+        if key in named and (read_window if key == "step" else read_bound)(named[key]) is None:
+            raise _BadTag(f'"{key}" is {named[key]!r}. {_WINDOW_HINTS[key]}')
+    complaints.extend(f'"{key}" is not applied yet.' for key in _NOT_APPLIED if key in named)
 
     fallbacks = (("te", "unet"), ("hr", "hrte"), ("hr", "hrunet"))
     if weight_order == "comfy" and positional:
@@ -241,7 +248,7 @@ def _entry(
         if source in values and target not in values:
             values[target] = values[source]
             if source in schedules:
-                schedules[target] = schedules[source]
+                values[target], schedules[target] = _weight(target, schedules[source])[0], schedules[source]
     kept = {key: text for key, text in schedules.items() if key != "hr"}
     kept.update((key, named[key]) for key in FOREIGN_KEYS if key in named)
     return LoraEntry(
@@ -258,32 +265,26 @@ def _entry(
     )
 
 
-_NUMBER = re.compile(
-    r"[+-]?(?:[0-9]+(?:_[0-9]+)*\.?(?:[0-9]+(?:_[0-9]+)*)?|\.[0-9]+(?:_[0-9]+)*)(?:e[+-]?[0-9]+)?", re.I
-)
-_FULL_WIDTH = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
-
-
-def _number(text: str) -> float | None:
-    """A finite number as Python's `float` reads it (underscores and full-width digits too), else `None`."""
-    plain = text.strip().translate(_FULL_WIDTH)
-    if not _NUMBER.fullmatch(plain):
-        return None
-    value = float(plain)
-    return value if math.isfinite(value) else None
+_WINDOW_HINTS = {
+    "start": "Write the number of steps to wait, or a part of all steps: start=5, start=0.3.",
+    "stop": "Write the number of steps to act in, or a part of all steps: stop=5, stop=0.7.",
+    "step": "Write the steps to act in: step=5-15, step=0.2-0.7.",
+}
 
 
 def _weight(key: str, text: str) -> tuple[float, str | None]:
-    """A weight, or a schedule `w@s,w@s` (`;` for `,` and `~` for `@` too) as (its largest value, its text)."""
-    value = _number(text)
+    """A weight, or a schedule as (the one value that stands for it, its text).
+
+    A text encoder takes the value at the start; of the others the one farthest from zero is shown.
+    """
+    value = read_number(text)
     if value is not None:
         return value, None
-    if "@" in text or "~" in text:
-        steps = [re.split("[@~]", item) for item in re.split("[,;]", text)]
-        numbers = [[_number(part) for part in step] for step in steps]
-        weights = [step[0] for step in numbers if step[0] is not None]
-        if all(1 <= len(step) <= 2 and None not in step for step in numbers) and weights:
-            return max(weights), text
+    curve = read_curve(text) if "@" in text or "~" in text else None
+    if isinstance(curve, Curve):
+        return (curve.first if key in ("te", "hrte") else curve.largest), text
+    if curve is not None:
+        return curve, None
     place = f'"{key}" is {text!r}, which is no number' if text else f'"{key}" has no number'
     raise _BadTag(f"{place}.{_lbw_hint(text)}")
 
@@ -294,7 +295,7 @@ def _lbw_hint(text: str) -> str:
 
 
 def _rank(text: str) -> int:
-    value = _number(text)
+    value = read_number(text)
     if value is None or value != int(value):
         raise _BadTag(f'"dyn" is {text!r}, which is no whole number. Write a rank such as dyn=16.')
     return int(value)
@@ -315,6 +316,7 @@ def _merge_repeats(entries: tuple[LoraEntry, ...]) -> tuple[LoraEntry, ...]:
             unet=entry.unet * times,
             hr_te=None if entry.hr_te is None else entry.hr_te * times,
             hr_unet=None if entry.hr_unet is None else entry.hr_unet * times,
+            extra=tuple((key, scaled(text, times) if key in CURVE_KEYS else text) for key, text in entry.extra),
         )
 
     return tuple(merged(name) for name in last)

@@ -23,7 +23,9 @@ const OPEN = /<(?:lora|lyco):/gi
 const INSIDE = /\\[^]|>|<(?:lora|lyco):|[:=]/gi
 const ESCAPABLE = new Set(":<>\\{}|")
 const NUMBER_KEYS = ["te", "unet", "hr", "hrte", "hrunet", "x"]
-const FOREIGN_KEYS = ["start", "stop", "step", "in", "mid", "out"]
+const WINDOW_KEYS = ["start", "stop", "step"]
+const FOREIGN_KEYS = [...WINDOW_KEYS, "in", "mid", "out"]
+const CURVE_KEYS = ["te", "unet", "hr", "hrte", "hrunet"]
 const KEYS = [...NUMBER_KEYS, "dyn", "lbw", "lbwe", ...FOREIGN_KEYS]
 const SYNONYMS = { w: "lbw" }
 const NUMBER =
@@ -155,11 +157,11 @@ function read(found, weightOrder, complain) {
     /** @type {Record<string, number>} */ const values = {}
     /** @type {Record<string, string>} */ const schedules = {}
     const weight = (/** @type {string} */ key, /** @type {string} */ text) => {
-        const [value, schedule] = readWeight(text)
+        const [value, schedule] = readWeight(key, text)
         values[key] = value
         if (schedule !== null) {
             schedules[key] = schedule
-            complain()
+            if (key === "x") complain()
         }
     }
     /** @type {number|null} */ let dyn = null
@@ -167,19 +169,27 @@ function read(found, weightOrder, complain) {
     positional.slice(0, 3).forEach((text, i) => {
         const key = order[i]
         if (key === "dyn") dyn = readRank(text)
-        else if (Object.hasOwn(named, key)) readWeight(text)
-        else weight(key, text)
+        else if (Object.hasOwn(named, key)) {
+            if (readWeight(key, text)[1] !== null) complain()
+        } else weight(key, text)
     })
     if (positional.length > 3) complain()
     for (const key of NUMBER_KEYS) if (Object.hasOwn(named, key)) weight(key, named[key])
     if (Object.hasOwn(named, "dyn")) dyn = readRank(named.dyn)
-    for (const key of FOREIGN_KEYS) if (Object.hasOwn(named, key)) complain()
+    for (const key of FOREIGN_KEYS) {
+        if (!Object.hasOwn(named, key)) continue
+        if (!WINDOW_KEYS.includes(key)) complain()
+        else if (!(key === "step" ? isWindow(named[key]) : isBound(named[key]))) throw new BadTag()
+    }
 
     const first = weightOrder === "comfy" && positional.length ? ["unet", "te"] : ["te", "unet"]
     for (const [source, target] of [first, ["hr", "hrte"], ["hr", "hrunet"]]) {
         if (source in values && !(target in values)) {
             values[target] = values[source]
-            if (source in schedules) schedules[target] = schedules[source]
+            if (source in schedules) {
+                schedules[target] = schedules[source]
+                values[target] = readWeight(target, schedules[source])[0]
+            }
         }
     }
     delete schedules.hr
@@ -207,16 +217,39 @@ function readNumber(text) {
     return Number.isFinite(value) ? value : null
 }
 
-/** @param {string} text @returns {[number, string|null]} */
-function readWeight(text) {
+/**
+ * A weight, or a schedule as the one value that stands for it and its text: for a text encoder the value at the start,
+ * else the one farthest from zero.
+ *
+ * @param {string} key
+ * @param {string} text
+ * @returns {[number, string|null]}
+ */
+function readWeight(key, text) {
     const value = readNumber(text)
     if (value !== null) return [value, null]
-    if (/[@~]/.test(text)) {
-        const steps = text.split(/[,;]/).map(item => item.split(/[@~]/).map(readNumber))
-        if (steps.every(step => step.length <= 2 && !step.includes(null)))
-            return [Math.max(...steps.map(step => /** @type {number} */ (step[0]))), text]
-    }
-    throw new BadTag()
+    const items = /[@~]/.test(text) ? text.split(/[,;]/).map(item => item.split(/[@~]/).map(readNumber)) : []
+    if (!items.length || items.some(item => item.length > 2 || item.includes(null))) throw new BadTag()
+    const points = /** @type {number[][]} */ (items)
+    if (points[0].length === 1) return [points[0][0], null]
+    const inOrder = points.map(([weight, place = 1]) => [place, weight]).sort((a, b) => a[0] - b[0])
+    if (key === "te" || key === "hrte") return [inOrder[0][1], text]
+    return [inOrder.reduce((most, [, w]) => (Math.abs(w) > Math.abs(most) ? w : most), inOrder[0][1]), text]
+}
+
+/** A number of steps, or a part of all steps written with a point. @param {string} text */
+function isBound(text) {
+    const value = readNumber(text)
+    if (value === null || value < 0) return false
+    return (value <= 1 && text.includes(".")) || Number.isInteger(value)
+}
+
+/** `a-b`, either of which may be left out. @param {string} text */
+function isWindow(text) {
+    const [start, ...rest] = strip(text).split("-")
+    const stop = rest.join("-")
+    if (!rest.length || (!strip(start) && !strip(stop))) return false
+    return [start, stop].every(part => !strip(part) || isBound(part))
 }
 
 /** @param {string} text */
@@ -236,7 +269,17 @@ function mergeRepeats(entries) {
         unet: entry.unet * times,
         hr_te: entry.hr_te === null ? null : entry.hr_te * times,
         hr_unet: entry.hr_unet === null ? null : entry.hr_unet * times,
+        extra: entry.extra.map(([key, text]) => [key, CURVE_KEYS.includes(key) ? scaled(text, times) : text]),
     }))
+}
+
+/** The text of a schedule with every weight times `factor`. @param {string} text @param {number} factor */
+function scaled(text, factor) {
+    return text.split(/([,;])/).map((item, i) => {
+        const [weight, ...place] = item.split(/([@~])/)
+        const number = i % 2 ? null : readNumber(weight)
+        return number === null ? item : [String(number * factor), ...place].join("")
+    }).join("")
 }
 
 /** Puts a backslash before what the tag or the host's dynamic prompts would take for themselves. @param {string} text */
