@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from .forms import Forms
 from .matrix import Matrix
 
 if TYPE_CHECKING:
@@ -94,6 +95,14 @@ class Strategy(ABC):
 
         `weight`: of the shape that `fit` gave, fp32 or wider, any device; it is only read.
         """
+
+    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
+        """What the change does to the output of a linear layer or convolution, at full strength, in fp32.
+
+        `None` where it has no such form of its own. `shape`: as `fit` gave it. `weight`: gives the weight in fp32, for
+        a change that cannot do without; it costs what patching would.
+        """
+        return None
 
     def apply(self, weight: Tensor, multiplier: float, dtype: torch.dtype) -> Tensor:
         """W + multiplier · (f(W) − W), in place, rounded once to the weight's dtype.

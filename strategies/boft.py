@@ -6,7 +6,7 @@ dimensions; stage i mixes channels at a distance of 2ⁱ·b/2. alpha is the cons
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
+from .forms import Butterfly, Forms, OnOutput
 from .module import ModuleTensors
-from .oft import check_rescale, rescaled
+from .oft import check_rescale, extra_gain, rescaled
 from .products import bounded, cayley_less_identity
 
 
@@ -44,11 +45,17 @@ class Boft(Strategy):
         check_rescale(self.rescale, shape)
         return shape
 
+    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
+        return (OnOutput(Butterfly(self._turns(self.stages.float(), shape[0]), extra_gain(self.rescale))),)
+
+    def _turns(self, stages: Tensor, out: int) -> Tensor:
+        return cayley_less_identity(bounded(stages - stages.mT, self.alpha * out))
+
     def delta(self, weight: Tensor) -> Tensor:
         stages = self.stages.to(weight.device, weight.dtype)
         m, _, size, _ = stages.shape
         columns = weight[0].numel()
-        turns = cayley_less_identity(bounded(stages - stages.mT, self.alpha * weight.shape[0]))
+        turns = self._turns(stages, weight.shape[0])
         change = torch.zeros_like(weight, memory_format=torch.contiguous_format)
         for i in range(m):
             distance = 2**i * (size // 2)

@@ -7,6 +7,7 @@ always per output channel. LyCORIS adds its type's epsilon to the norm, which is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from .around import Around
 from .base import Shape, Strategy, StrategyError, Wrapper
+from .forms import Forms, Gain, OnInput, OnOutput, with_gain
 from .module import ModuleTensors
 from .products import along, widest
 
@@ -46,15 +48,32 @@ class Dora(Around):
             raise StrategyError(f"{self.length.numel()} DoRA lengths do not fit a weight of shape {shape}")
         return shape
 
+    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
+        inner = self.inner.forms(shape, weight)
+        if inner is None:
+            return None
+        current = weight()
+        gain = self._gain(current, self.inner.delta(current)).flatten()
+        added = with_gain(inner, gain, self.axis)
+        if added is None:
+            return None
+        # W + m·(g·Δ + (g − 1)·W): the channels of what is there, then the change.
+        extra = Gain((gain - 1).float())
+        return (OnInput(extra) if self.axis else OnOutput(extra), *added)
+
     def delta(self, weight: Tensor) -> Tensor:
         change = self.inner.delta(weight)
+        gain = self._gain(weight, change)
+        # g·(W + Δ) − W as g·Δ + (g − 1)·W
+        return change.mul_(gain.to(weight.dtype)).add_(weight * (gain - 1).to(weight.dtype))
+
+    def _gain(self, weight: Tensor, change: Tensor) -> Tensor:
+        """The length of every channel over its length in W + Δ, in the widest type."""
         others = [i for i in range(weight.ndim) if i != self.axis]
         wide = widest(weight.device)
         norm = torch.linalg.vector_norm(weight + change, dim=others, keepdim=True, dtype=wide)
         length = along(self.length.to(weight.device, wide), self.axis, weight.ndim)
-        gain = length / norm.clamp_min(torch.finfo(torch.float32).tiny)
-        # g·(W + Δ) − W as g·Δ + (g − 1)·W
-        return change.mul_(gain.to(weight.dtype)).add_(weight * (gain - 1).to(weight.dtype))
+        return length / norm.clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def _wrap(strategy: Strategy, module: ModuleTensors) -> Strategy:

@@ -10,7 +10,7 @@ a1's shape against the weight's tells them apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
+from .forms import Forms, LowRank, OnInput, Pair
 from .matrix import Matrix, Product
 from .module import ModuleTensors
 from .products import widest
@@ -89,11 +90,21 @@ class Glora(Strategy):
             return True
         return None
 
+    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
+        a1, a2, b1, b2, scale = self._factors(shape, torch.device("cpu"), torch.float32)
+        return OnInput(LowRank(a1 * scale, a2)), Pair(b1 * scale, b2.reshape(b2.shape[0], *shape[1:]))
+
+    def _factors(
+        self, shape: Shape, device: torch.device, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
+        """(a1, a2, b1, b2, scale) in the layout of today."""
+        a1, a2, b1, b2 = (t.to(device, dtype).flatten(1) for t in (self.a1, self.a2, self.b1, self.b2))
+        if self._is_old(shape):
+            return a2, a1, b2, b1, self.scale * self.scale
+        return a1, a2, b1, b2, self.scale
+
     def delta(self, weight: Tensor) -> Tensor:
-        a1, a2, b1, b2 = (t.to(weight.device, weight.dtype).flatten(1) for t in (self.a1, self.a2, self.b1, self.b2))
-        scale = self.scale
-        if self._is_old(tuple(weight.shape)):
-            a1, a2, b1, b2, scale = a2, a1, b2, b1, scale * scale
+        a1, a2, b1, b2, scale = self._factors(tuple(weight.shape), weight.device, weight.dtype)
         change = torch.mm(b1, b2).reshape(weight.shape)
         change += torch.einsum("oi...,ir,rj->oj...", weight, a1, a2)
         return change.mul_(scale)

@@ -5,13 +5,14 @@ https://arxiv.org/abs/2205.05638. The bias is not scaled (LyCORIS 4's forward pa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
+from .forms import Forms, Gain, OnInput, OnOutput
 from .module import ModuleTensors
 from .products import along
 
@@ -37,6 +38,10 @@ class Ia3(Strategy):
             side = "input" if self.axis else "output"
             raise StrategyError(f"{self.gain.numel()} {side} channels do not fit a weight of shape {shape}")
         return shape
+
+    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
+        gain = Gain(self.gain.float().flatten() * self.scale)
+        return (OnInput(gain) if self.axis else OnOutput(gain),)
 
     def delta(self, weight: Tensor) -> Tensor:
         return weight * along(self.gain.to(weight.device, weight.dtype) * self.scale, self.axis, weight.ndim)

@@ -6,7 +6,7 @@ with neither, LyCORIS scales by 1 whatever alpha says, and PEFT by its settings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
+from .forms import Forms, Kron
 from .matrix import Kronecker, Matrix, Product, Whole
 from .module import ModuleTensors
 from .products import core_down, tucker, widest
@@ -90,8 +91,19 @@ class Lokr(Strategy):
             raise StrategyError(f"the core {tuple(core.shape)} does not fit {name}_a {tuple(a.shape)}")
         return a.shape[1], b.shape[1] * core[0, 0].numel()
 
+    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
+        w1, w2 = self._sides(torch.device("cpu"), torch.float32)
+        return (Kron(w1 * self.scale, w2.reshape(w2.shape[0], shape[1] // w1.shape[1], *shape[2:])),)
+
     def delta(self, weight: Tensor) -> Tensor:
-        device, dtype = weight.device, weight.dtype
+        w1, w2 = self._sides(weight.device, weight.dtype)
+        # (out₂, in₂, kernel…) keeps its kernel behind the product of the two input sides.
+        inner = weight.shape[1] // w1.shape[1] if weight.ndim > 2 else w2[0].numel()
+        product = torch.kron(w1.reshape(*w1.shape, 1), w2.reshape(w2.shape[0], inner, -1))
+        return product.mul_(self.scale).reshape(weight.shape)
+
+    def _sides(self, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """(W1, W2), whole."""
 
         def whole(value: Tensor | None, a: Tensor | None, b: Tensor | None, core: Tensor | None) -> Tensor:
             if value is not None:
@@ -101,12 +113,7 @@ class Lokr(Strategy):
                 return torch.mm(a.to(device, dtype), b.to(device, dtype))
             return tucker(core.to(device, dtype), a.to(device, dtype).T, b.to(device, dtype).T)
 
-        w1 = whole(self.w1, self.w1_a, self.w1_b, None)
-        w2 = whole(self.w2, self.w2_a, self.w2_b, self.t2)
-        # (out₂, in₂, kernel…) keeps its kernel behind the product of the two input sides.
-        inner = weight.shape[1] // w1.shape[1] if weight.ndim > 2 else w2[0].numel()
-        product = torch.kron(w1.reshape(*w1.shape, 1), w2.reshape(w2.shape[0], inner, -1))
-        return product.mul_(self.scale).reshape(weight.shape)
+        return whole(self.w1, self.w1_a, self.w1_b, None), whole(self.w2, self.w2_a, self.w2_b, self.t2)
 
 
 def _read(module: ModuleTensors) -> Iterable[Claim]:

@@ -5,7 +5,7 @@ https://arxiv.org/abs/2106.09685; key names of kohya-ss/sd-scripts, LyCORIS, PEF
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
 from .diff import Diff
+from .forms import Forms, Pair
 from .matrix import Matrix, Product
 from .module import ModuleTensors
 from .products import core_down, tucker, widest
@@ -95,6 +96,13 @@ class Lora(Strategy):
 
     def delta(self, weight: Tensor) -> Tensor:
         return self._product(weight.device, weight.dtype).mul_(self.scale).reshape(weight.shape)
+
+    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
+        up, down = self.up.float().flatten(1), self.down.float()
+        if self.mid is not None:
+            # up·mid·down is up·down′ with down′ over mid's kernel: still of this rank.
+            down = torch.einsum("pq...,qi->pi...", self.mid.float(), down.flatten(1))
+        return (Pair(up * self.scale, down.reshape(down.shape[0], *shape[1:])),)
 
     def apply(self, weight: Tensor, multiplier: float, dtype: torch.dtype) -> Tensor:
         # In the order of the host's own chain, so that a plain stack gives the same bits as its loaders. Products in

@@ -11,7 +11,7 @@ where zero or no alpha means none. Three forms of file:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
+from .forms import Forms, OnOutput, Turn
 from .module import ModuleTensors
 from .products import bounded, cayley_less_identity
 
@@ -51,6 +52,10 @@ class Oft(Strategy):
         check_rescale(self.rescale, shape)
         return shape
 
+    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
+        stacks = tuple(self._rotation_less_identity(stack.float()).mT.contiguous() for stack in self.stacks)
+        return (OnOutput(Turn(stacks, extra_gain(self.rescale))),)
+
     def delta(self, weight: Tensor) -> Tensor:
         change = torch.empty_like(weight, memory_format=torch.contiguous_format)
         start = 0
@@ -74,6 +79,11 @@ def check_rescale(rescale: Tensor | None, shape: Shape) -> None:
     """Raises `StrategyError` unless there is one gain per output channel."""
     if rescale is not None and rescale.numel() != shape[0]:
         raise StrategyError(f"rescale {tuple(rescale.shape)} does not fit a weight of shape {shape}")
+
+
+def extra_gain(rescale: Tensor | None) -> Tensor | None:
+    """The gains less 1, (out,) in fp32."""
+    return None if rescale is None else rescale.float().flatten() - 1
 
 
 def rescaled(change: Tensor, weight: Tensor, rescale: Tensor | None) -> Tensor:

@@ -6,13 +6,14 @@ Shapes of `ia3_l`: (out, 1) or (1, in) for linear layers; (1, channels, 1, 1) fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
+from .forms import Forms, Gain, OnInput, OnOutput
 from .module import ModuleTensors
 from .products import along
 
@@ -44,10 +45,18 @@ class PeftIa3(Strategy):
             raise StrategyError(f"{self.factor.numel()} channels do not fit a weight of shape {shape}")
         return shape
 
+    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
+        if self.on_bias:
+            return None
+        gain = Gain(self.factor.float().flatten() - 1)
+        return (OnInput(gain) if self._axis_for(shape) else OnOutput(gain),)
+
     def delta(self, weight: Tensor) -> Tensor:
         factor = self.factor.to(weight.device, weight.dtype)
-        axis = self.axis if self.axis is not None else int(factor.numel() != weight.shape[0])
-        return weight * along(factor - 1, axis, weight.ndim)
+        return weight * along(factor - 1, self._axis_for(tuple(weight.shape)), weight.ndim)
+
+    def _axis_for(self, shape: Shape) -> int:
+        return self.axis if self.axis is not None else int(self.factor.numel() != shape[0])
 
 
 def _read(module: ModuleTensors) -> Iterable[Claim]:

@@ -7,7 +7,7 @@ all is `block_share`; `coft` bounds every Q.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isqrt, sqrt
 from typing import ClassVar
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
+from .forms import Forms, OnInput, Turn
 from .module import ModuleTensors
 from .products import cayley_less_identity
 from .settings import AdapterSettings
@@ -52,6 +53,13 @@ class PeftOft(Strategy):
                 f"{self.triangles.shape[0]} blocks of size {self.size} do not fit a weight of shape {shape}"
             )
         return shape
+
+    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
+        if torch.Size(shape[2:]).numel() != 1:
+            # It mixes channels and places of the kernel, which no input has.
+            return None
+        turn = self._rotation_less_identity(self.triangles.float()).mT
+        return (OnInput(Turn((turn.expand(shape[1] // self.size, -1, -1).contiguous(),), None)),)
 
     def delta(self, weight: Tensor) -> Tensor:
         turn = self._rotation_less_identity(self.triangles.to(weight.device, weight.dtype))

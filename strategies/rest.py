@@ -6,6 +6,7 @@ LyCORIS' extraction writes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from .around import Around
 from .base import Shape, Strategy, StrategyError, Wrapper, check_same_size
+from .forms import Dense, Forms
 from .matrix import Matrix, Whole
 from .module import ModuleTensors
 from .products import widest
@@ -47,6 +49,13 @@ class WithRest(Around):
         shape = self.inner.fit(shape)
         check_same_size("its remainder", self.size, shape)
         return shape
+
+    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
+        inner = self.inner.forms(shape, weight)
+        if inner is None:
+            return None
+        rest = self._rest(torch.device("cpu"), torch.float32)
+        return *inner, Dense(rest.reshape(shape) * self.scale)
 
     def delta(self, weight: Tensor) -> Tensor:
         rest = self._rest(weight.device, weight.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from .around import Around
 from .base import Shape, StrategyError, register_class
+from .forms import Forms, rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,16 @@ class Rows(Around):
             )
         self.inner.fit((self.total, *shape[1:]))
         return shape
+
+    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
+        def fused() -> Tensor:
+            # Rows of others are of no consequence: the change reads none but its own.
+            whole = torch.zeros((self.total, *shape[1:]))
+            whole[self.start : self.start + shape[0]] = weight()
+            return whole
+
+        inner = self.inner.forms((self.total, *shape[1:]), fused)
+        return None if inner is None else rows_of(inner, self.start, shape[0])
 
     def delta(self, weight: Tensor) -> Tensor:
         fused = torch.zeros((self.total, *weight.shape[1:]), dtype=weight.dtype, device=weight.device)

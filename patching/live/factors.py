@@ -1,0 +1,155 @@
+"""The tensors of a plan as one module of few large ones, which the host loads, counts and offloads like a model.
+
+All plain pairs of a layer are one product with `down`, then one with `up`. The `up`s of all layers with the same columns
+(the same LoRAs at the same ranks) lie in one tensor, so that a new weight is one multiplication for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...strategies.forms import ChannelMap, Form, OnInput, Pair
+from .parts import Layers, Step
+
+Columns = tuple[tuple[int, int], ...]
+"""(entry, rank), in order: whose columns a pair's are."""
+Rows = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """One `up` of a layer."""
+
+    columns: Columns
+    start: int
+    """First row in the tensor of these columns."""
+    length: int
+    """Output channels."""
+    rows: Rows | None
+    """Those of the layer; `None` for all."""
+    first: int
+    """Where its columns begin in the layer's `down`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """All neighbouring pairs of a layer."""
+
+    down: int
+    """Number of the tensor: (r, in[, kernel…])."""
+    ups: tuple[Up, ...]
+
+    @property
+    def entries(self) -> frozenset[int]:
+        """Whose they are."""
+        return frozenset(entry for up in self.ups for entry, _ in up.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """Any other step; its tensors are numbers of the module's."""
+
+    step: Step
+
+    @property
+    def entries(self) -> frozenset[int]:
+        """Whose it is."""
+        return frozenset((self.step.entry,))
+
+
+Segment = Pairs | Single
+
+
+class Factors(torch.nn.Module):
+    """The tensors of a plan. `identity` stays in copies for other devices."""
+
+    def __init__(self, layers: Layers, dtype: torch.dtype, identity: object) -> None:
+        super().__init__()
+        self.identity = identity
+        self.dtype = dtype
+        self.segments: dict[str, tuple[Segment, ...]] = {}
+        self._pending: list[Tensor] = []
+        flat: dict[Columns, list[Tensor]] = {}
+        for module, steps in layers.items():
+            self.segments[module] = tuple(self._segments(steps, flat))
+        self.columns: dict[Columns, int] = {}
+        for columns, ups in flat.items():
+            self.columns[columns] = self._add(torch.cat(ups))
+        self.tensors = torch.nn.ParameterList(
+            torch.nn.Parameter(tensor, requires_grad=False) for tensor in self._pending
+        )
+        self._pending = []
+
+    def _add(self, tensor: Tensor) -> int:
+        self._pending.append(tensor.to(self.dtype).contiguous())
+        return len(self._pending) - 1
+
+    def _segments(self, steps: Iterable[Step], flat: dict[Columns, list[Tensor]]) -> Iterable[Segment]:
+        waiting: list[Step] = []
+        for step in steps:
+            if isinstance(step.form, Pair):
+                waiting.append(step)
+                continue
+            if waiting and isinstance(step.form, OnInput) or not _adds(step.form):
+                yield from self._pairs(waiting, flat)
+                waiting = []
+            yield Single(replace(step, form=map_tensors(step.form, self._add)))
+        yield from self._pairs(waiting, flat)
+
+    def _pairs(self, steps: list[Step], flat: dict[Columns, list[Tensor]]) -> Iterable[Segment]:
+        if not steps:
+            return
+        by_rows: dict[Rows | None, list[tuple[int, Pair]]] = {}
+        for step in steps:
+            assert isinstance(step.form, Pair)
+            by_rows.setdefault(step.rows, []).append((step.entry, balanced(step.form)))
+        downs: list[Tensor] = []
+        ups: list[Up] = []
+        first = 0
+        for rows, pairs in by_rows.items():
+            columns = tuple((entry, pair.down.shape[0]) for entry, pair in pairs)
+            up = torch.cat([pair.up for _, pair in pairs], dim=1)
+            parts = flat.setdefault(columns, [])
+            start = sum(part.shape[0] for part in parts)
+            parts.append(up.to(self.dtype))
+            ups.append(Up(columns, start, up.shape[0], rows, first))
+            downs += [pair.down for _, pair in pairs]
+            first += up.shape[1]
+        yield Pairs(self._add(torch.cat(downs)), tuple(ups))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.tensors[0].device if len(self.tensors) else torch.device("cpu")
+
+
+def _adds(form: Form) -> bool:
+    return not hasattr(form, "channels")
+
+
+def balanced(pair: Pair) -> Pair:
+    """The pair with both sides of every column of one size, so that half precision holds both; powers of two only."""
+    up = pair.up.abs().amax(0)
+    down = pair.down.flatten(1).abs().amax(1)
+    both = (up > 0) & (down > 0)
+    power = torch.where(both, torch.round((torch.log2(up) - torch.log2(down)) / 2), 0.0)
+    factor = torch.exp2(power)
+    return Pair(pair.up / factor, pair.down * factor.reshape(-1, *[1] * (pair.down.ndim - 1)))
+
+
+def map_tensors(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A form (or a map of channels) with `change` of each of its tensors; tuples of tensors likewise."""
+
+    def changed(item: Any) -> Any:
+        if isinstance(item, Form | ChannelMap):
+            return map_tensors(item, change)
+        if isinstance(item, tuple):
+            return tuple(changed(part) for part in item)
+        return item if item is None else change(item)
+
+    return type(value)(*(changed(getattr(value, f.name)) for f in fields(value)))
