@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...strategies.forms import ChannelMap, Form, OnInput, Pair
+from ...strategies.forms import ChannelMap, Form, OnInput, OnOutput, Pair
 from .parts import Layers, Step
 
 Columns = tuple[tuple[int, int], ...]
@@ -95,7 +95,7 @@ class Factors(torch.nn.Module):
             if isinstance(step.form, Pair):
                 waiting.append(step)
                 continue
-            if waiting and isinstance(step.form, OnInput) or not _adds(step.form):
+            if not _adds(step.form):
                 yield from self._pairs(waiting, flat)
                 waiting = []
             yield Single(replace(step, form=map_tensors(step.form, self._add)))
@@ -129,7 +129,7 @@ class Factors(torch.nn.Module):
 
 
 def _adds(form: Form) -> bool:
-    return not hasattr(form, "channels")
+    return not isinstance(form, OnInput | OnOutput)
 
 
 def balanced(pair: Pair) -> Pair:
