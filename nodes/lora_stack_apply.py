@@ -9,7 +9,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from .. import library
-from ..patching import Missing, apply_stack
+from ..patching import Method, Missing, apply_stack
 from ..sharing.lock import Lock, LockError, read_lock
 from ..sharing.locked import LockedNames
 from ..stack.entry import SamplingPass
@@ -62,6 +62,14 @@ class LoraStackApply(io.ComfyNode):
                     tooltip="What each name meant where the workflow was made, by hash. It fills itself.",
                     extra_dict={"hidden": True},
                 ),
+                io.Combo.Input(
+                    "method",
+                    options=["auto", "patch", "live"],
+                    default="auto",
+                    optional=True,
+                    tooltip="How the model is changed. patch: its weights, once. live: in every step, the weights stay "
+                    "as they are. auto: live where a weight moves over the steps or the model is quantised, else patch.",
+                ),
             ],
             outputs=[
                 io.Model.Output("model", tooltip="The model with the LoRAs."),
@@ -84,9 +92,10 @@ class LoraStackApply(io.ComfyNode):
         model: Any = None,
         clip: Any = None,
         lock: Any = "",
+        method: Method = "auto",
     ) -> io.NodeOutput:
         names = _names(lock)
-        applied = apply_stack(model, clip, as_stack(stack), sampling_pass, missing, names.resolve)
+        applied = apply_stack(model, clip, as_stack(stack), sampling_pass, missing, names.resolve, method)
         changed_files.record(cls.hidden.unique_id, (*applied.files, *applied.presets, *applied.settings), names.asked)
         library.record_use(applied.files)
         keep_record(cls.hidden, applied, sampling_pass)

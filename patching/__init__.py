@@ -1,5 +1,6 @@
 """The meeting: stack entries, files and the host's model become patches on a clone."""
 
 from .apply import Applied, Missing, apply_stack
+from .live import Method
 
-__all__ = ["Applied", "Missing", "apply_stack"]
+__all__ = ["Applied", "Method", "Missing", "apply_stack"]

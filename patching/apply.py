@@ -22,6 +22,7 @@ from .adapter import DeckAdapter, Part, pack_part, pack_parts
 from .embeddings import add_embeddings
 from .entries import OpenedEntry, Patcher, ResolvedEntry, open_entry, resolve_entries
 from .keymap import Side, architecture_of, blocks_of, weight_shape
+from .live import Chosen, Method, attach, choose, make_plan
 from .report import AppliedLora, ApplyReport, FileReport, count
 from .reuse import ResultCache
 from .settings import CONFIG
@@ -63,6 +64,7 @@ def apply_stack(
     sampling_pass: SamplingPass = "first",
     missing: Missing = "error",
     resolve: Callable[[str], LoraFile] = library.resolve,
+    method: Method = "auto",
 ) -> Applied:
     """Applies a stack to clones of `model` (`ModelPatcher`) and `clip` (`CLIP`); the inputs stay as they are.
 
@@ -87,8 +89,15 @@ def apply_stack(
     if new_model is not None:
         clones["unet"] = new_model
 
-    opened = [open_entry(item, clones) for item in resolved if item.te or item.unet]
+    opened: Sequence[OpenedEntry] = [open_entry(item, clones) for item in resolved if item.te or item.unet]
+    chosen = choose(method, new_model, opened, sampling_pass) if new_model is not None else Chosen(tuple(opened))
+    opened = chosen.opened
     reused = [_patch(side, clone, opened) for side, clone in clones.items()]
+    if chosen.parts:
+        plan, kept = make_plan(new_model, chosen)
+        attach(new_model, plan)
+        reused.append(kept)
+    notes.extend(chosen.notes)
     for entry in opened:
         notes.extend(_notes(entry))
     if new_clip is not None:
@@ -98,7 +107,7 @@ def apply_stack(
         tuple(_file_report(item, opened, clones) for item in resolved),
         tuple(notes),
         time.perf_counter() - started,
-        all(reused) and any(any(weights) for entry in opened for weights in entry.weights.values()),
+        all(reused) and (bool(chosen.parts) or any(any(w) for entry in opened for w in entry.weights.values())),
     )
     logger.info(report.summary())
     return Applied(

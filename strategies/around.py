@@ -26,6 +26,18 @@ class Around(Strategy, ABC):
         return self.inner.rank
 
     @property
+    def has_forms(self) -> bool:  # type: ignore[override]
+        return self.inner.has_forms
+
+    @property
+    def adds(self) -> bool:  # type: ignore[override]
+        return self.inner.adds
+
+    @property
+    def reads_weight(self) -> bool:
+        return self.inner.reads_weight
+
+    @property
     def by_rows(self) -> bool:
         return self.inner.by_rows
 

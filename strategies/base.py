@@ -52,6 +52,16 @@ class Strategy(ABC):
         """Whether a layer without this parameter loses nothing of the change."""
         return False
 
+    has_forms: ClassVar[bool] = False
+    """Whether `forms` says it without a difference as large as the weight that the file does not hold."""
+    adds: ClassVar[bool] = False
+    """Whether the change is the same whatever the weight is."""
+
+    @property
+    def reads_weight(self) -> bool:
+        """Whether the forms need the weight itself."""
+        return not self.has_forms
+
     @property
     def by_rows(self) -> bool:
         """Whether each row of the change depends on no other row of the weight."""

@@ -25,6 +25,7 @@ class Boft(Strategy):
     """Butterfly rotations of the output channels, and a gain for each of them."""
 
     family: ClassVar[str] = "boft"
+    has_forms: ClassVar[bool] = True
 
     stages: Tensor
     """(m, blocks, b, b)"""

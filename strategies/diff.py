@@ -23,6 +23,9 @@ from .products import widest
 class Diff(Strategy):
     """A difference as large as the weight, or larger: then the weight grows by zeros, as the host pads it."""
 
+    has_forms: ClassVar[bool] = True
+    adds: ClassVar[bool] = True
+
     diff: Tensor
     """The weight's shape, or one that reads the same row by row."""
     scale: float

@@ -39,6 +39,18 @@ class Dora(Around):
         return f"{self.inner.family} (DoRA)"
 
     @property
+    def has_forms(self) -> bool:  # type: ignore[override]
+        return self.inner.has_forms and self.inner.adds
+
+    @property
+    def adds(self) -> bool:  # type: ignore[override]
+        return False
+
+    @property
+    def reads_weight(self) -> bool:
+        return True
+
+    @property
     def by_rows(self) -> bool:
         return self.axis == 0 and self.inner.by_rows
 
@@ -73,7 +85,8 @@ class Dora(Around):
         wide = widest(weight.device)
         norm = torch.linalg.vector_norm(weight + change, dim=others, keepdim=True, dtype=wide)
         length = along(self.length.to(weight.device, wide), self.axis, weight.ndim)
-        return length / norm.clamp_min(torch.finfo(torch.float32).tiny)
+        gain: Tensor = length / norm.clamp_min(torch.finfo(torch.float32).tiny)
+        return gain
 
 
 def _wrap(strategy: Strategy, module: ModuleTensors) -> Strategy:

@@ -90,7 +90,7 @@ class Turn(ChannelMap):
         for stack in self.stacks:
             blocks, size, _ = stack.shape
             part = v.narrow(-1, start, blocks * size)
-            turned = torch.einsum("bkc,...bc->...bk", stack, part.unflatten(-1, (blocks, size)))
+            turned = torch.einsum("bkc,...bc->...bk", stack, part.reshape(*part.shape[:-1], blocks, size))
             parts.append(turned.flatten(-2))
             start += blocks * size
         return _scaled(parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1), v, self.extra)
@@ -109,9 +109,10 @@ class Butterfly(ChannelMap):
         change = torch.zeros_like(v)
         for i, turn in enumerate(self.turns):
             distance = 2**i * (size // 2)
-            pairs = (v + change).unflatten(-1, (-1, 2, distance)).transpose(-1, -2)
-            turned = torch.einsum("bkc,...bc->...bk", turn, pairs.flatten(-3).unflatten(-1, (blocks, size)))
-            change = change + turned.flatten(-2).unflatten(-1, (-1, distance, 2)).transpose(-1, -2).flatten(-3)
+            batch = v.shape[:-1]
+            pairs = (v + change).reshape(*batch, -1, 2, distance).transpose(-1, -2)
+            turned = torch.einsum("bkc,...bc->...bk", turn, pairs.reshape(*batch, blocks, size))
+            change = change + turned.reshape(*batch, -1, distance, 2).transpose(-1, -2).reshape(v.shape)
         return _scaled(change, v, self.extra)
 
 

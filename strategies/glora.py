@@ -32,6 +32,7 @@ class Glora(Strategy):
     """Two pairs of factors."""
 
     family: ClassVar[str] = "glora"
+    has_forms: ClassVar[bool] = True
 
     a1: Tensor
     a2: Tensor

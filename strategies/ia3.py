@@ -22,6 +22,7 @@ class Ia3(Strategy):
     """A gain per channel."""
 
     family: ClassVar[str] = "ia3"
+    has_forms: ClassVar[bool] = True
 
     gain: Tensor
     """One number per channel, whatever its shape: the gain less 1."""

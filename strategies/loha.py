@@ -29,6 +29,8 @@ class Loha(Strategy):
     """Two low-rank products, multiplied element by element."""
 
     family: ClassVar[str] = "loha"
+    has_forms: ClassVar[bool] = True
+    adds: ClassVar[bool] = True
 
     w1_a: Tensor
     """(out, rank); (rank, out) beside a core"""
@@ -72,16 +74,14 @@ class Loha(Strategy):
 
     def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
         rank = self.rank
-        if self.t1 is not None or self.w2_b.shape[0] != rank or rank > _LARGEST_PAIR or rank**2 > min(self._size(shape)):
+        size = min(shape[0], torch.Size(shape[1:]).numel())
+        small = self.w2_b.shape[0] == rank <= _LARGEST_PAIR and rank**2 <= size
+        if self.t1 is not None or not small:
             return (Dense(self.delta(torch.zeros(shape))),)
         # (A·B) ∘ (C·D) is the product of A's and C's columns by rows with B's and D's rows by columns.
         up = torch.einsum("op,oq->opq", self.w1_a.float(), self.w2_a.float()).flatten(1)
         down = torch.einsum("pi,qi->pqi", self.w1_b.float(), self.w2_b.float()).flatten(0, 1)
         return (Pair(up * self.scale, down.reshape(rank**2, *shape[1:])),)
-
-    @staticmethod
-    def _size(shape: Shape) -> tuple[int, int]:
-        return shape[0], torch.Size(shape[1:]).numel()
 
     def delta(self, weight: Tensor) -> Tensor:
         first = _factor(weight, self.w1_a, self.w1_b, self.t1)

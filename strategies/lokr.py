@@ -27,6 +27,8 @@ class Lokr(Strategy):
     """A Kronecker product. Of each side either the whole or both factors are given."""
 
     family: ClassVar[str] = "lokr"
+    has_forms: ClassVar[bool] = True
+    adds: ClassVar[bool] = True
 
     w1: Tensor | None
     """(out₁, in₁)"""

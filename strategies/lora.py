@@ -52,6 +52,8 @@ class Lora(Strategy):
     """Low-rank factors of a linear or convolution weight."""
 
     family: ClassVar[str] = "lora"
+    has_forms: ClassVar[bool] = True
+    adds: ClassVar[bool] = True
 
     up: Tensor
     """(out, rank[, 1…])"""

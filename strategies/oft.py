@@ -29,6 +29,7 @@ class Oft(Strategy):
     """Rotations of the output channels, and a gain for each of them."""
 
     family: ClassVar[str] = "oft"
+    has_forms: ClassVar[bool] = True
 
     stacks: tuple[Tensor, ...]
     """(blocks, n, n) for each part of the output channels, in order."""

@@ -32,6 +32,10 @@ class PeftIa3(Strategy):
     """Whether this is the bias' change; a layer without one loses nothing."""
 
     @property
+    def has_forms(self) -> bool:  # type: ignore[override]
+        return not self.on_bias
+
+    @property
     def optional(self) -> bool:
         return self.on_bias
 

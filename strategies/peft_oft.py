@@ -27,6 +27,7 @@ class PeftOft(Strategy):
     """Rotations of the input side."""
 
     family: ClassVar[str] = "oft"
+    has_forms: ClassVar[bool] = True
 
     triangles: Tensor
     """(blocks, n(n−1)/2); one row where all blocks share it."""

@@ -1,7 +1,7 @@
 """The tensors of a plan as one module of few large ones, which the host loads, counts and offloads like a model.
 
-All plain pairs of a layer are one product with `down`, then one with `up`. The `up`s of all layers with the same columns
-(the same LoRAs at the same ranks) lie in one tensor, so that a new weight is one multiplication for all of them.
+All plain pairs of a layer are one product with `down`, then one with `up`. The `up`s of all layers with the same
+columns (the same LoRAs at the same ranks) lie in one tensor, so that a new weight is one multiplication for all.
 """
 
 from __future__ import annotations
@@ -121,11 +121,6 @@ class Factors(torch.nn.Module):
             downs += [pair.down for _, pair in pairs]
             first += up.shape[1]
         yield Pairs(self._add(torch.cat(downs)), tuple(ups))
-
-    @property
-    def device(self) -> torch.device:
-        """Where the tensors are."""
-        return self.tensors[0].device if len(self.tensors) else torch.device("cpu")
 
 
 def _adds(form: Form) -> bool:

@@ -121,16 +121,19 @@ class Layer:
                     out = self._added(out, mid, up, args, kwargs)
             elif isinstance(segment.form, OnOutput):
                 target = self._less_bias(out, shift, segment.rows)
-                out = self._plus(out, self._weighted(self._mixed(segment.form.channels, target), segment), segment.rows)
+                mixed = self._mixed(segment.form.channels, target)
+                out = self._plus(out, self._weighted(mixed, segment), segment.rows)
             elif isinstance(segment.form, Shift):
                 delta = segment.form.delta.to(out)
-                change = self._weighted(self._as_channels(delta, out).expand_as(self._rows_of(out, segment.rows)), segment)
+                everywhere = self._as_channels(delta, out).expand_as(self._rows_of(out, segment.rows))
+                change = self._weighted(everywhere, segment)
                 out = self._plus(out, change, segment.rows)
                 if shift is None:
                     shift = torch.zeros_like(out)
                 shift = self._plus(shift, change, segment.rows)
             elif not isinstance(segment.form, OnInput):
-                out = self._plus(out, self._weighted(self._product(segment.form, seen, args, kwargs), segment), segment.rows)
+                product = self._product(segment.form, seen, args, kwargs)
+                out = self._plus(out, self._weighted(product, segment), segment.rows)
         return out
 
     def _middle(self, x: Tensor, pairs: BoundPairs, args: Any = (), kwargs: Any = None) -> Tensor:
@@ -163,20 +166,23 @@ class Layer:
             raise TypeError("A pair is no single step.")
         assert isinstance(form, Kron)
         w1, w2 = form.w1.to(x.dtype), form.w2.to(x.dtype)
-        (out1, in1), in2 = w1.shape, w2.shape[1]
+        in1, in2 = w1.shape[1], w2.shape[1]
         if self.is_linear:
-            inner = linear(x.unflatten(-1, (in1, in2)), w2)
+            inner = linear(x.reshape(*x.shape[:-1], in1, in2), w2)
             return torch.einsum("oi,...ij->...oj", w1, inner).flatten(-2)
-        inner = self._project(x.unflatten(1, (in1, in2)).flatten(0, 1), w2, args, kwargs)
-        return torch.einsum("oi,bi...->bo...", w1, inner.unflatten(0, (-1, in1))).flatten(1, 2)
+        inner = self._project(x.reshape(-1, in2, *x.shape[2:]), w2, args, kwargs)
+        return torch.einsum("oi,bi...->bo...", w1, inner.reshape(-1, in1, *inner.shape[1:])).flatten(1, 2)
 
     def _project(self, x: Tensor, weight: Tensor, args: Any, kwargs: Any) -> Tensor:
-        return linear(x, weight) if self.is_linear else self.module._conv_forward(x, weight, None, *args, **kwargs)
+        if self.is_linear:
+            return linear(x, weight)
+        product: Tensor = self.module._conv_forward(x, weight, None, *args, **kwargs)
+        return product
 
     def _mixed(self, channels: Any, v: Tensor) -> Tensor:
-        if self.is_linear or v.ndim < 3:
-            return _cast(channels, v).change(v)  # type: ignore[no-any-return]
-        return _cast(channels, v).change(v.movedim(1, -1)).movedim(-1, 1)  # type: ignore[no-any-return]
+        on = _cast(channels, v)
+        mixed: Tensor = on.change(v) if self.is_linear else on.change(v.movedim(1, -1)).movedim(-1, 1)
+        return mixed
 
     def _weighted(self, value: Tensor, single: BoundSingle) -> Tensor:
         weight = self.now.weights[single.entry]
@@ -184,7 +190,8 @@ class Layer:
             factor = weight * single.factor
             return value if factor == 1 else value * factor
         scale = weight.to(value.dtype) * single.factor
-        return (self._by_rows(value) * scale.reshape(-1, 1, 1)).reshape(value.shape)
+        weighted: Tensor = self._by_rows(value) * scale.reshape(-1, 1, 1)
+        return weighted.reshape(value.shape)
 
     def _by_rows(self, value: Tensor) -> Tensor:
         """(rows, …, channels) of something whose first dimension is the batch."""

@@ -68,7 +68,7 @@ def make_patcher(model: Patcher, factors: Factors) -> Patcher:
 
 def _copy_patcher(source: weakref.ref[Any], *_: Any, **__: Any) -> Patcher:
     """A patcher over a copy of the tensors, for another device."""
-    patcher = source()
+    patcher: Any = source()
     factors = patcher.model
     copy = Factors.__new__(Factors)
     torch.nn.Module.__init__(copy)
@@ -184,13 +184,14 @@ def _bias_of(root: Any, name: str) -> Callable[[Layer, Tensor], Tensor | None]:
     key = f"{name}.bias"
 
     def bias(layer: Layer, out: Tensor) -> Tensor | None:
-        own = getattr(layer.module, "bias", None)
+        own: Tensor | None = getattr(layer.module, "bias", None)
         if own is None:
             return None
         patcher = getattr(root, "current_patcher", None)
         if patcher is None or key not in patcher.patches:
             return own.to(out.device, out.dtype)
-        return layer.base(_nothing(layer.module, out)).reshape(-1)[: own.numel()]
+        alone: Tensor = layer.base(_nothing(layer.module, out))
+        return alone.flatten(1).reshape(own.numel(), -1)[:, 0]
 
     return bias
 
