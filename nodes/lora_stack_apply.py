@@ -67,8 +67,8 @@ class LoraStackApply(io.ComfyNode):
                     options=["auto", "patch", "live"],
                     default="auto",
                     optional=True,
-                    tooltip="How the model is changed. patch: its weights, once. live: in every step, the weights stay "
-                    "as they are. auto: live where a weight moves over the steps or the model is quantised, else patch.",
+                    tooltip="How the model is changed. patch: its weights, once. live: its layers, in every step. "
+                    "auto: live where a LoRA's weight moves over the steps or the model is quantised, else patch.",
                 ),
             ],
             outputs=[

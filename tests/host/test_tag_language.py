@@ -104,10 +104,10 @@ def test_hires_weights_count_in_the_hires_pass_alone(host: HostServer) -> None:
 
 
 def test_repeats_and_foreign_keys(host: HostServer) -> None:
-    graph = tagged("<lora:ink_wash_v2:0.5>a boat<lora:ink_wash_v2:0.25:start=5>")
+    graph = tagged("<lora:ink_wash_v2:0.5>a boat<lora:ink_wash_v2:0.25:in=0.5>")
     result = host.queue(graph)
     summed = host.run(chained("a boat", (INK, 0.5, 0.5), (INK, 0.25, 0.25)))
     assert np.array_equal(host.images(result)[0], summed)
-    assert '"start" is not applied yet' in report_of(result)
+    assert '"in" is not applied yet' in report_of(result)
     graph["parser"]["inputs"]["repeats"] = "a1111"
     assert np.array_equal(host.run(graph), host.run(chained("a boat", (INK, 0.5, 0.5))))

@@ -52,7 +52,7 @@ def test_each_step_is_a_constant_run_at_its_weight(comfy: Any, model: Any, loras
         base = calls.again(number, apply(model, None, "<lora:b:0.5>").model)
         truth = calls.again(number, constant.model)
         if float((truth - base).abs().max()):
-            assert s.difference(calls.denoised[number], truth, base) < 3e-4, number
+            assert s.difference(calls.denoised[number], truth, base) < 2e-3, number
 
 
 def test_img2img_counts_its_own_steps(comfy: Any, model: Any, loras: Path) -> None:
@@ -69,9 +69,9 @@ def test_img2img_counts_its_own_steps(comfy: Any, model: Any, loras: Path) -> No
     plain = [calls.again(i, model) for i in range(3)]
     assert torch.equal(calls.denoised[0], plain[0])
     full = apply(model, None, "<lora:a>", method="patch").model
-    assert s.difference(calls.denoised[2], calls.again(2, full), plain[2]) < 3e-4
+    assert s.difference(calls.denoised[2], calls.again(2, full), plain[2]) < 2e-3
     half = apply(model, None, "<lora:a:0.5>", method="patch").model
-    assert s.difference(calls.denoised[1], calls.again(1, half), plain[1]) < 3e-4
+    assert s.difference(calls.denoised[1], calls.again(1, half), plain[1]) < 2e-3
 
 
 def test_both_passes(comfy: Any, model: Any, loras: Path) -> None:
@@ -91,7 +91,7 @@ def test_both_passes(comfy: Any, model: Any, loras: Path) -> None:
                 assert torch.equal(calls.denoised[step], base)
                 continue
             truth = calls.again(step, apply(model, None, f"<lora:a:{weight}>", method="patch").model)
-            assert s.difference(calls.denoised[step], truth, base) < 3e-4
+            assert s.difference(calls.denoised[step], truth, base) < 2e-3
 
 
 def test_what_cannot_move_is_said(comfy: Any, model: Any, loras: Path) -> None:
