@@ -9,14 +9,15 @@ from functools import cached_property
 from typing import Any, Literal
 
 import comfy.lora
-import comfy.model_base
 import comfy.utils
 import torch
 
 from ..stack.architectures import detect
 from ..stack.blocks import BlockLayout, layout_of
 from .adapter import Offset, Rearrange
-from .names import FlatNames, flat, flat_text, flat_text_key
+from .host_names import corrections, more_names
+from .names import FlatNames, Found, flat, flat_text, flat_text_key
+from .renames import Part
 
 Side = Literal["te", "unet"]
 
@@ -35,6 +36,7 @@ class Target:
 
 
 _NUMBER = re.compile(r"\d+")
+_OWN = "diffusion_model."
 _IN_BLOCK = re.compile(r"\.\d+\.")
 
 
@@ -44,17 +46,23 @@ class KeyMap:
     def __init__(self, side: Side, model: torch.nn.Module) -> None:
         build = comfy.lora.model_lora_keys_unet if side == "unet" else comfy.lora.model_lora_keys_clip
         self._side: Side = side
+        self._model = weakref.ref(model)
         shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
         self._keys = frozenset(shapes)
         self.is_reachable = any(k.endswith(".weight") and len(s) > 1 and _IN_BLOCK.search(k) for k, s in shapes.items())
         """Whether the patcher sees the weights of the blocks: packs with kernels of their own keep them elsewhere."""
-        self._names: dict[str, Any] = {**_diffusers_hunyuan(model, self._keys), **build(model, {})}
+        names: dict[str, Any] = build(model, {})
+        if side == "unet":
+            names = {**more_names(model), **names, **corrections(model, names)}
+        # The host's maps are made from a config, and also name what this model has not.
+        self._names = {name: to for name, to in names.items() if (to if isinstance(to, str) else to[0]) in shapes}
         self.architecture = detect(shapes)
         self.layout = layout_of(shapes)
 
     def find(self, module: str, parameter: str) -> Target | None:
         """The weight (or bias) that `module` of a file changes, `None` where this model has none."""
-        return self._target(self._names.get(module) or self._by_rule(module), parameter)
+        known = self._names.get(module)
+        return self._target(Found(known) if known is not None else self._by_rule(module), parameter)
 
     def find_rows(self, module: str, parameter: str) -> tuple[Target, ...]:
         """The weights (or biases) that are together the rows of a fused projection of the file, in order."""
@@ -70,10 +78,12 @@ class KeyMap:
     def _kinds(self) -> frozenset[str]:
         return frozenset(_NUMBER.sub("#", name) for name in self._flat)
 
-    def _target(self, found: Any, parameter: str) -> Target | None:
+    def _target(self, found: Found[Any] | None, parameter: str) -> Target | None:
         if found is None:
             return None
-        key, *rest = found if isinstance(found, tuple) else (found,)
+        key, *rest = found.target if isinstance(found.target, tuple) else (found.target,)
+        if found.part is not None:
+            rest = self._part(key, found.part)
         if parameter == "bias":
             if not key.endswith(".weight"):
                 return None
@@ -85,23 +95,41 @@ class KeyMap:
             return None
         return Target(self._side, key, *rest)
 
-    def _by_rule(self, module: str) -> Any | None:
+    def _part(self, key: str, part: Part) -> list[Any]:
+        """Offset and function of a part of a weight's rows."""
+        if part == "swapped":
+            return [None, comfy.utils.swap_scale_shift]
+        assert part is not None
+        index, count = part
+        model = self._model()
+        assert model is not None
+        height = weight_shape(model, key)[0] // count
+        return [(0, index * height, height)]
+
+    def _by_rule(self, module: str) -> Found[Any] | None:
         if self._side == "unet":
             return self._flat.find(flat(module))
         found = flat_text(module)
         if found is None:
             return None
-        number, path = found
+        encoder, path = found
         encoders = self._text.get(path, {})
-        if len(encoders) > 1:
+        if len(encoders) > 1 and encoder not in encoders:
             # CLIP-L and CLIP-G have the same layers: the first is te, te1, the second te2, as kohya numbers them.
-            encoder = "clip_g" if number == "2" else "clip_l"
-            return encoders.get(encoder)
-        return next(iter(encoders.values()), None)
+            encoder = "clip_g" if encoder == "2" else "clip_l"
+        key = encoders.get(encoder) if len(encoders) > 1 else next(iter(encoders.values()), None)
+        return None if key is None else Found(key)
 
     @cached_property
     def _flat(self) -> FlatNames[Any]:
-        return FlatNames((flat(name), target) for name, target in self._names.items())
+        # A model's own names mean itself, whatever else may be called so elsewhere; some begin as a prefix does.
+        own = {
+            key.removeprefix(_OWN).removesuffix(".weight").replace(".", "_"): key
+            for key in self._keys
+            if key.startswith(_OWN) and key.endswith(".weight")
+        }
+        others = ((flat(name), target) for name, target in self._names.items())
+        return FlatNames((*own.items(), *((name, target) for name, target in others if name not in own)))
 
     @cached_property
     def _text(self) -> dict[str, dict[str, str]]:
@@ -112,16 +140,6 @@ class KeyMap:
                 encoder, path = flat_text_key(key)
                 paths.setdefault(path, {})[encoder] = key
         return paths
-
-
-def _diffusers_hunyuan(model: torch.nn.Module, keys: frozenset[str]) -> dict[str, Any]:
-    """diffusers' names for Hunyuan Video (FramePack), which the host maps for Flux alone: the same blocks."""
-    if not isinstance(model, comfy.model_base.HunyuanVideo):
-        return {}
-    config = model.model_config.unet_config
-    names = comfy.utils.flux_to_diffusers(config, output_prefix="diffusion_model.")
-    targets = {f"transformer.{k.removesuffix('.weight')}": v for k, v in names.items() if k.endswith(".weight")}
-    return {k: v for k, v in targets.items() if (v if isinstance(v, str) else v[0]) in keys}
 
 
 _maps: weakref.WeakKeyDictionary[torch.nn.Module, KeyMap] = weakref.WeakKeyDictionary()

@@ -279,8 +279,21 @@ def detect(shapes: Shapes) -> str | None:
 
 
 _TEXT_ENCODER = re.compile(
-    r"(?:base_model\.model\.)?(?:(?:lora|oft|lycoris)_te|(?:lora_)?prior_te_|text_encoder|text_model|te\d?[._]|clip_[lgh]\.|t5xxl\.)"
+    r"(?:base_model[._]model[._])?"
+    r"(?:(?:(?:lora|lycoris|loha|lokr|oft|boft|ia3|glora|dora)_)?(?:prior_)?te(\d?)[._]"
+    r"|(?:lora_)?text_encoders?(?:_(\d))?[._]|(clip_[lgh]|t5xxl)\.|(?=text_model[._]))"
 )
+
+
+def split_text_encoder_name(module: str) -> tuple[str, str] | None:
+    """(which text encoder, as written; the rest) of a LoRA file's module, `None` for a diffusion model's.
+
+    Which one: kohya's number (`lora_te2_`), diffusers' (`text_encoder_2.`), the host's name (`clip_g.`), or empty.
+    """
+    found = _TEXT_ENCODER.match(module)
+    if found is None:
+        return None
+    return next((group for group in found.groups() if group), ""), module[found.end() :]
 
 
 def is_text_encoder_name(module: str) -> bool:
