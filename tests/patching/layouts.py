@@ -1,26 +1,46 @@
-"""The shared key layouts of real LoRA files, as tensors without memory, and the host's models on the meta device."""
+"""Key layouts of LoRA files as tensors without memory, and the host's models on the meta device.
+
+`fixtures/layouts/*.json`: what trainers write, one file each, as `[{ending: shape}, [modules]]` with number ranges in
+braces. `fixtures/models.json`: the configs of the host's models at their true sizes, by the host's class.
+`fixtures/diffusers.json`: the modules of diffusers' classes for the same models, as `[shape, [modules]]`.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-import pytest
-
-FOLDER = Path(__file__).resolve().parents[3] / "shared" / "layouts"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "models")
-ABSENT = "the key layouts (shared/layouts) are not beside this checkout"
+FIXTURES = Path(__file__).resolve().parent / "fixtures"
+FOLDER = FIXTURES / "layouts"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
-def need_layouts() -> None:
-    if not NAMES:
-        pytest.skip(ABSENT)
+def read(name: str) -> Any:
+    return json.loads((FIXTURES / name).read_text(encoding="utf-8"))
+
+
+@cache
+def models() -> dict[str, dict[str, Any]]:
+    """Name → the host's class and its config."""
+    found: dict[str, dict[str, Any]] = read("models.json")
+    return found
+
+
+@cache
+def diffusers() -> dict[str, dict[str, tuple[int, ...]]]:
+    """`model Class` → module → shape of its weight."""
+    return {
+        name: {module: tuple(shape) for shape, patterns in groups for p in patterns for module in expand(p)}
+        for name, groups in read("diffusers.json").items()
+    }
 
 
 def layout(name: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    data: dict[str, Any] = read(f"layouts/{name}.json")
     return data
 
 
@@ -40,22 +60,60 @@ def tensors(data: dict[str, Any]) -> dict[str, Any]:
 
     types = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "I64": torch.int64, "U8": torch.uint8}
     made = {}
-    for pattern, shape in data["keys"].items():
-        for key in expand(pattern):
-            name = next((d for e, d in data["dtypes"].items() if e and key.endswith(e)), data["dtypes"][""])
-            one = torch.ones((), dtype=types[name])
-            made[key] = one.expand(shape) if shape else one
+    for endings, patterns in data["modules"]:
+        for module in (name for pattern in patterns for name in expand(pattern)):
+            for ending, shape in endings.items():
+                key = module + ending
+                kind = next((d for e, d in data["dtypes"].items() if e and key.endswith(e)), data["dtypes"][""])
+                one = torch.ones((), dtype=types[kind])
+                made[key] = one.expand(shape) if shape else one
     return made
+
+
+def lora_keys(modules: dict[str, tuple[int, ...]], prefix: str, rank: int = 4) -> dict[str, tuple[int, ...]]:
+    """The keys of a LoRA in PEFT's form over `modules`, with their shapes."""
+    keys: dict[str, tuple[int, ...]] = {}
+    for module, (out, *rest) in modules.items():
+        if rest:
+            keys[f"{prefix}{module}.lora_A.weight"] = (rank, *rest)
+            keys[f"{prefix}{module}.lora_B.weight"] = (out, rank, *(1 for _ in rest[1:]))
+    return keys
+
+
+def host_class(comfy: Any, name: str) -> Any | None:
+    """The host's class of the model, `None` where this host has none of that name."""
+    wanted = models()[name]["class"]
+    return next((each for each in comfy.supported_models.models if each.__name__ == wanted), None)
 
 
 def diffusion_model(comfy: Any, name: str) -> Any:
     """The host's model of that name at its true size, on the meta device."""
     import torch
 
-    configs = json.loads((FOLDER / "models.json").read_text(encoding="utf-8"))
-    config = comfy.model_detection.model_config_from_unet_config(dict(configs[name]))
-    config.set_inference_dtype(torch.float16, None)
-    return config.get_model({}, "", device=torch.device("meta"))
+    config = dict(models()[name]["config"])
+    if "nerf_embedder_dtype" in config:
+        config["nerf_embedder_dtype"] = getattr(torch, config["nerf_embedder_dtype"])
+    made = host_class(comfy, name)(config)
+    made.set_inference_dtype(torch.float16, None)
+    # ACE-Step 1.5 reads a number out of a tensor to know the length of a table that is none of its weights.
+    item = torch.Tensor.item
+    with mock.patch.object(torch.Tensor, "item", lambda self: 8 if self.is_meta else item(self)):
+        return made.get_model(beside(name), "", device=torch.device("meta"))
+
+
+def beside(name: str) -> dict[str, Any]:
+    """What the host takes from a checkpoint beside the diffusion model."""
+    import torch
+
+    if name == "zero123":
+        return {"cc_projection.weight": torch.zeros(768, 772), "cc_projection.bias": torch.zeros(768)}
+    if name.startswith("stable-audio"):
+        numbers: dict[str, tuple[int, ...]] = {"0.weights": (128,), "1.weight": (768, 257), "1.bias": (768,)}
+        stem = "conditioner.conditioners.seconds_{}.embedder.embedding.{}"
+        if name == "stable-audio-3":
+            numbers = {"1.weight": (768, 256), "1.bias": (768,)}
+        return {stem.format(w, k): torch.zeros(s) for w in ("start", "total") for k, s in numbers.items()}
+    return {}
 
 
 def text_encoder(arch: str) -> Any:

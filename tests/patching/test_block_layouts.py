@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from lora_deck.stack.blocks import layout_of
 
-LAYOUTS = Path(__file__).resolve().parents[3] / "shared" / "layouts"
+from . import layouts
 
 BLOCKS = {
     "sd15": {"IN": 12, "M": 1, "OUT": 12},
@@ -36,14 +34,7 @@ BLOCKS = {
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_blocks_of_the_hosts_models(comfy: Any, name: str) -> None:
-    import torch
-
-    models = LAYOUTS / "models.json"
-    if not models.exists():
-        pytest.skip("the key layouts (shared/layouts) are not beside this checkout")
-    config = comfy.model_detection.model_config_from_unet_config(json.loads(models.read_text())[name])
-    config.set_inference_dtype(torch.float16, None)
-    keys = config.get_model({}, "", device=torch.device("meta")).state_dict().keys()
+    keys = layouts.diffusion_model(comfy, name).state_dict().keys()
     layout = layout_of(keys)
     assert dict(layout.counts) == BLOCKS[name]
     blocks = {layout.block_of(key) for key in keys if key.startswith("diffusion_model.")}

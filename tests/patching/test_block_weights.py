@@ -160,7 +160,7 @@ FLUX = {
 """Flux' blocks, narrow."""
 
 
-def of_class(comfy: Any, name: str, config: dict[str, Any]) -> Any:
+def of_class(comfy: Any, name: str, config: dict[str, Any], beside: dict[str, Any] | None = None) -> Any:
     import comfy.supported_models
     import torch
 
@@ -169,7 +169,7 @@ def of_class(comfy: Any, name: str, config: dict[str, Any]) -> Any:
     model_config = getattr(comfy.supported_models, name)(dict(config))
     model_config.set_inference_dtype(torch.float32, None)
     cpu = torch.device("cpu")
-    model = model_config.get_model({}, "", device=cpu)
+    model = model_config.get_model(beside or {}, "", device=cpu)
     _fill(model, torch.float32)
     return comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
 

@@ -1,4 +1,4 @@
-"""Every module of every shared layout is applied to the model that it was made for; the host's own loader beside it.
+"""Every module of every layout is applied to the model that it was made for; the host's own loader beside it.
 
 `docs/compatibility.md` is written from this table; to write it anew, run these tests with `LORA_DECK_WRITE=1`.
 """
@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from lora_deck.library.files import Fingerprint, LoraFile
@@ -32,11 +34,57 @@ class Row:
     host: int
 
 
+@pytest.fixture(scope="module", autouse=True)
+def values_unread(comfy: Any) -> Iterator[None]:
+    """Every value is one; reading them is most of the time that matching takes."""
+    import lora_deck.patching.match as matching
+
+    with mock.patch.object(matching, "check_values"):
+        yield
+
+
 @pytest.fixture(scope="module")
 def measured(comfy: Any) -> dict[str, Row]:
-    layouts.need_layouts()
     models: dict[str, Any] = {}
     return {name: measure(comfy, name, models) for name in layouts.NAMES}
+
+
+@pytest.fixture(scope="module")
+def diffusers(comfy: Any) -> list[Row]:
+    """A LoRA over every layer of diffusers' classes."""
+    import lora_deck.patching.match as matching
+    import torch
+    from lora_deck.patching.open import OpenFile
+    from lora_deck.strategies import read
+
+    rows = []
+    for name, shapes in layouts.diffusers().items():
+        model, title = name.split(" ")
+        prefix = "unet." if "UNet" in title else "transformer."
+        keys = layouts.lora_keys(shapes, prefix)
+        tensors = {key: torch.ones(()).expand(shape) for key, shape in keys.items()}
+        unet = layouts.diffusion_model(comfy, model)
+        opened = OpenFile(name, read(tensors), len(tensors), detect(keys))
+        matched = matching.match("unet", unet, LoraFile(name, name, Fingerprint(0, 0)), opened)
+        assert not matched.misfits, name
+        theirs = comfy.lora.load_lora(tensors, comfy.lora.model_lora_keys_unet(unet, {}), log_missing=False)
+        # Where a name of the host's leads to another layer, or outside of a weight, nothing is gained.
+        weights = unet.state_dict()
+        fits = sum(fit(weights, target, patch) for target, patch in theirs.items())
+        rows.append(Row(title, False, model, len(opened.modules.modules), len(matched.modules), fits))
+    return rows
+
+
+def fit(weights: dict[str, Any], target: Any, patch: Any) -> bool:
+    key, offset = (target, None) if isinstance(target, str) else target[:2]
+    found = weights.get(key)
+    if found is None:
+        return False
+    rows = found.shape[0]
+    up, down = patch.weights[:2]
+    if offset is not None:
+        return bool(offset[1] + offset[2] <= rows and up.shape[0] == offset[2])
+    return bool(up.shape[0] == rows and down[0].numel() == found[0].numel())
 
 
 def measure(comfy: Any, name: str, models: dict[str, Any]) -> Row:
@@ -77,14 +125,18 @@ def test_every_module_is_applied(measured: dict[str, Row]) -> None:
     assert len(measured) >= 50 and all(row.applied == row.modules for row in measured.values())
 
 
-def test_the_documented_table_is_what_was_measured(measured: dict[str, Row]) -> None:
-    text = written(measured)
+def test_every_module_of_diffusers_is_applied(diffusers: list[Row]) -> None:
+    assert len(diffusers) >= 35 and all(row.applied == row.modules for row in diffusers)
+
+
+def test_the_documented_table_is_what_was_measured(measured: dict[str, Row], diffusers: list[Row]) -> None:
+    text = written(measured, diffusers)
     if os.environ.get("LORA_DECK_WRITE"):
         DOCS.write_text(text, encoding="utf-8")
     assert DOCS.read_text(encoding="utf-8") == text
 
 
-def written(measured: dict[str, Row]) -> str:
+def written(measured: dict[str, Row], diffusers: list[Row]) -> str:
     ours = sum(r.applied for r in measured.values())
     host = sum(min(r.host, r.modules) for r in measured.values())
     total = sum(r.modules for r in measured.values())
@@ -106,6 +158,18 @@ def written(measured: dict[str, Row]) -> str:
         source = "a published file" if row.real else "the trainer's rule"
         theirs = min(row.host, row.modules)
         lines.append(f"| {row.name} | {row.architecture} | {source} | {row.modules} | {row.applied} | {theirs} |")
+    lines += [
+        "",
+        "## diffusers' own names",
+        "",
+        "A LoRA over every layer of the class that diffusers has for a model, under diffusers' names, as its trainers",
+        "write it when they leave nothing out.",
+        "",
+        "| class | model | layers | LoRA Deck | ComfyUI |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for row in diffusers:
+        lines.append(f"| {row.name} | {row.architecture} | {row.modules} | {row.applied} | {row.host} |")
     return "\n".join(lines) + "\n"
 
 
@@ -113,7 +177,6 @@ def written(measured: dict[str, Row]) -> str:
     "name", ["sd15-lycoris-loha", "sdxl-diffusers-peft", "flux-kohya-te", "flux-onetrainer-comfy", "lumina2-kohya"]
 )
 def test_without_the_text_encoder_its_modules_are_named(comfy: Any, name: str) -> None:
-    layouts.need_layouts()
     from lora_deck.strategies import read
 
     modules = read(comfy.lora_convert.convert_lora(layouts.tensors(layouts.layout(name)))).modules
