@@ -83,7 +83,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "own": {"type": ["object", "null"]}, "closest": _STRING, "used_by": {"type": "array", "items": _object({
             "graph": _STRING, "node": _STRING, "type": _STRING, "title": _STRING, "kind": _STRING})}}),
     "Relinked": _object({
-        "locked": _BOOLEAN, "problems": _STRINGS,
+        "locked": _BOOLEAN, "total": _INTEGER, "problems": _STRINGS,
         "changes": {"type": "array", "items": _object({
             "graph": _STRING, "node": _STRING, "index": {"type": ["integer", "string"]}, "value": {}})},
         **{key: {"type": "array", "items": _ref("NamedLora")} for key in ("found", "missing", "differing")}}),

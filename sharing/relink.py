@@ -43,7 +43,7 @@ class _Found:
 
 def relink(workflow: Mapping[str, Any], library: Library, choices: Mapping[str, int] | None = None) -> dict[str, Any]:
     """What to change in a workflow, as JSON: `changes` (value by place), `found`, `missing`, `differing` names,
-    `problems` of locks, and whether the workflow is `locked` at all.
+    `problems` of locks, how many names there are (`total`), and whether the workflow is `locked` at all.
 
     `choices`: name → id of the file that a person chose for it; it takes the place of what the lock says.
     Blocks on files: those that the names mean, and those of a size that the locks name, are hashed where that was
@@ -62,7 +62,8 @@ def relink(workflow: Mapping[str, Any], library: Library, choices: Mapping[str, 
         if result is not None and result.state in listed:
             at = [named for named in names if named.name == name]
             listed[result.state].append(_told(name, result, at))
-    return {"locked": is_locked, "changes": changes, "problems": problems, **listed}
+    total = sum(result is not None for result in results.values())
+    return {"locked": is_locked, "total": total, "changes": changes, "problems": problems, **listed}
 
 
 def _locks(workflow: Mapping[str, Any], values: list[tuple[Place, Any]]) -> tuple[list[Lock], list[str]]:

@@ -115,6 +115,38 @@ export const refresh = () => tell("refresh", {})
 export const setFavourite = (ids, favourite) => tell("favourite", { ids, favourite })
 /** @param {"start"|"cancel"} action */
 export const hashing = action => tell("hash", { action })
+/**
+ * @typedef {object} NamedLora what a lock and the graph say of one name
+ * @property {string} name
+ * @property {string} path where it lay on the machine that made the workflow
+ * @property {string|null} autov2
+ * @property {string|null} autov3
+ * @property {number|null} size
+ * @property {string|null} base_model
+ * @property {string} weights
+ * @property {string|null} file what is used for it here
+ * @property {{id: number, name: string}|null} own what the name means here by itself
+ * @property {string} closest
+ * @property {{graph: string, node: string, type: string, title: string, kind: "tag"|"row"|"name"}[]} used_by
+ *
+ * @typedef {object} Relinked
+ * @property {boolean} locked
+ * @property {number} total
+ * @property {string[]} problems
+ * @property {{graph: string, node: string, index: number|string, value: any}[]} changes
+ * @property {NamedLora[]} found
+ * @property {NamedLora[]} missing
+ * @property {NamedLora[]} differing
+ *
+ * @param {{workflow: any, choices?: Record<string, number>}} asked
+ * @returns {Promise<Relinked>}
+ */
+export const relink = asked => tell("relink", asked)
+/**
+ * @param {{prompt: any, names: string[], lock: string, hash: boolean, other_content: "warn"|"error"}} asked
+ * @returns {Promise<{locks: Record<string, string>, lock: string, problems: Record<string, string>}>}
+ */
+export const fillLocks = asked => tell("locks", asked)
 /** @param {number[]} ids */
 export const hashFiles = ids => tell("hash", { action: "start", ids })
 /** @param {number} id @returns {Promise<{metadata: Record<string, string>, tensors: Record<string, number[]>}>} */

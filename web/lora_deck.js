@@ -7,6 +7,7 @@ import { watchTags } from "./complete.mjs?v=0.1.0"
 import { colourLinks, onEvent, registerExtension, registerSidebarTab, toggleSidebarTab } from "./host.mjs?v=0.1.0"
 import { connect, planFor } from "./insert.mjs?v=0.1.0"
 import { setLogging } from "./library.mjs?v=0.1.0"
+import { afterOpening, beforeOpening, lookAgain, watchLeaving } from "./locks.mjs?v=0.1.0"
 import { watchImages } from "./last_image.mjs?v=0.1.0"
 import { chosen, settings } from "./settings.mjs?v=0.1.0"
 import { state, update } from "./store.mjs?v=0.1.0"
@@ -39,12 +40,17 @@ async function onUnread(field) {
 registerExtension({
     name: "LoRADeck",
     settings: settings(onSetting),
-    commands: [{ id: "LoRADeck.Toggle", label: "Open LoRA Deck", icon: "pi pi-images", function: () => toggleSidebarTab(TAB) }],
+    commands: [
+        { id: "LoRADeck.Toggle", label: "Open LoRA Deck", icon: "pi pi-images", function: () => toggleSidebarTab(TAB) },
+        { id: "LoRADeck.Missing", label: "LoRAs of this workflow", icon: "pi pi-search", function: () => void lookAgain() },
+    ],
     keybindings: [{ combo: { key: "l", alt: true }, commandId: "LoRADeck.Toggle" }],
+    beforeConfigureGraph: beforeOpening,
+    afterConfigureGraph: afterOpening,
     async setup() {
         colourLinks(LINK_COLOURS)
         onEvent("lora-deck.blocks", noteBlockLayout)
-        for (const sheet of ["./deck.css", "./dialog.css"]) document.head.append(h("link", { rel: "stylesheet", href: new URL(sheet, import.meta.url) }))
+        for (const sheet of ["./deck.css", "./dialog.css", "./missing.css"]) document.head.append(h("link", { rel: "stylesheet", href: new URL(sheet, import.meta.url) }))
         await loadWords()
         customElements.define("lora-deck", DeckElement)
         const tab = { id: TAB, title: "LoRA Deck", tooltip: t("deck.tab"), icon: "ld-tab-icon" }
@@ -53,5 +59,6 @@ registerExtension({
         watchWeightKeys()
         watchImages()
         watchTags(onUnread)
+        watchLeaving()
     },
 })

@@ -14,6 +14,8 @@ const DEFAULTS = {
     "LoRADeck.FlyoutDelay": 500,
     "LoRADeck.FitsCheckpoint": "on",
     "LoRADeck.Logging": "normal",
+    "LoRADeck.HashAtQueue": true,
+    "LoRADeck.OtherContent": "warn",
 }
 
 /** @param {string} id @param {string} name @param {object} more */
@@ -25,6 +27,8 @@ const choices = (...pairs) => pairs.map(([value, text]) => ({ value, text }))
 /** What the host is told; `onChange` is called with every change. @param {(id: string) => void} onChange */
 export const settings = onChange =>
     [
+        row("HashAtQueue", "Hash LoRAs before a workflow leaves", { type: "boolean", category: ["LoRADeck", "Sharing", "HashAtQueue"] }),
+        row("OtherContent", "Other content than the workflow's", { type: "combo", options: choices(["warn", "warn"], ["error", "error"]), category: ["LoRADeck", "Sharing", "OtherContent"] }),
         row("Logging", "Logging", { type: "combo", options: choices(["normal", "normal"], ["detailed", "detailed"]), category: ["LoRADeck", "Server", "Logging"] }),
         row("FlyoutDelay", "Hover flyout delay in ms, -1 for never", { type: "number", attrs: { min: -1, max: 2000, step: 100 } }),
         row("FitsCheckpoint", "Show only what fits the checkpoint", { type: "combo", options: choices(["on", "on if known"], ["off", "off"], ["left", "as left"]) }),

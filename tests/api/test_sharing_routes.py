@@ -125,8 +125,8 @@ def test_a_choice_takes_the_place_of_the_locks_entry(here: Served, tmp_path: Pat
 
 def test_a_workflow_without_a_lock_is_left_alone(here: Served) -> None:
     given = {"nodes": [node(1, "PromptLoraParser", "<lora:styles/ink>"), {"id": 2}, 5], "links": []}
-    assert relink(here, given) == {
-        "locked": False, "changes": [], "problems": [], "found": [], "missing": [], "differing": []}  # fmt: skip
+    nothing: dict[str, Any] = {key: [] for key in ("changes", "problems", "found", "missing", "differing")}
+    assert relink(here, given) == {"locked": False, "total": 0, **nothing}
 
 
 FOREIGN: dict[str, Callable[[str, str], dict[str, Any]]] = {

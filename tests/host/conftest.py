@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from .elsewhere import Elsewhere
 from .harness import HOST_FOLDER, HostServer, environment_folder, link_demo_models, prepare_base
 
 StartHost = Callable[..., HostServer]
@@ -27,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.host)
-            if item.path.name.startswith("test_sidebar"):
+            if item.path.name.startswith(("test_sidebar", "test_sharing_page")):
                 # A gesture that a busy machine stretches is made again; what is wrong fails each time.
                 item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
 
@@ -55,6 +56,13 @@ def host(start_host: StartHost) -> HostServer:
 def tidy_host(start_host: StartHost) -> HostServer:
     """A host of its own for tests that count what the library shows: the others add and remove files."""
     return start_host("--verbose", "INFO")
+
+
+@pytest.fixture(scope="session")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostServer]:
+    """Another machine with the same LoRAs under other names."""
+    with Elsewhere(tmp_path_factory.mktemp("elsewhere"), "--cache-lru", "64") as host:
+        yield host
 
 
 @pytest.fixture(scope="session")

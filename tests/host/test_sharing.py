@@ -6,13 +6,12 @@ import copy
 import json
 import re
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from .elsewhere import GRAIN, INK, MIRA, NEON, THERE, Elsewhere
+from .elsewhere import GRAIN, INK, MIRA, NEON, THERE
 from .graphs import Graph, node
 from .test_prompt_to_image import report_of
 from .test_record import chunks, saved
@@ -21,12 +20,6 @@ if TYPE_CHECKING:
     from .harness import HostServer
 
 TEXT = f"a boat <lora:{INK}:0.5:0.75><lora:{NEON}:0.5> <lora:{GRAIN}:0.8>"
-
-
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostServer]:
-    with Elsewhere(tmp_path_factory.mktemp("elsewhere"), "--cache-lru", "64") as host:
-        yield host
 
 
 def hashed(host: HostServer) -> HostServer:
