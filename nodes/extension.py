@@ -10,6 +10,7 @@ from .dyn_rank import DynRank
 from .lora_stack_add import LoraStackAdd
 from .lora_stack_apply import LoraStackApply
 from .lora_stack_to_list import LoraStackToList
+from .lora_stack_to_ray import LoraStackToRay
 from .prompt_lora_parser import PromptLoraParser
 
 
@@ -20,4 +21,4 @@ class LoraDeckExtension(ComfyExtension):
         api.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [PromptLoraParser, LoraStackAdd, BlockWeight, DynRank, LoraStackApply, LoraStackToList]
+        return [PromptLoraParser, LoraStackAdd, BlockWeight, DynRank, LoraStackApply, LoraStackToList, LoraStackToRay]

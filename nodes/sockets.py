@@ -8,6 +8,7 @@ CATEGORY = "LoRA Deck"
 
 Stack = io.Custom("LORA_DECK_STACK")
 PlainList = io.Custom("LORA_STACK")
+RayList = io.Custom("RAY_LORA")
 
 
 def stack_input(optional: bool, tooltip: str) -> io.Input:

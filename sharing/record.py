@@ -37,8 +37,9 @@ class RecordedLora:
         data: dict[str, Any] = {"entry": entry, **self.file.to_json(), "te": self.te, "unet": self.unet}
         if self.blocks:
             data["blocks"] = dict(self.blocks)
-        if self.entry.dyn is not None:
-            data["rank_limit"] = self.entry.dyn
+        limit = entry.get("rank_limit", self.entry.dyn)
+        if limit is not None:
+            data["rank_limit"] = limit
         return data
 
 

@@ -19,6 +19,8 @@ from .record import put
 
 KEPT = 512
 """Results; a record takes a few kilobytes."""
+LONG = 4096
+"""Characters of a text from which on its hash stands for it."""
 WAITING = 1024
 """Queued prompts that are told what a run before theirs records; the host holds them as well while they wait."""
 
@@ -117,6 +119,8 @@ def _is_link(value: object) -> bool:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, str) and len(value) > LONG:
+        return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     return str(int(value)) if value == value and abs(value) < 1e15 and int(value) == value else repr(value)

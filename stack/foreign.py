@@ -64,8 +64,8 @@ def checked_entry(name: object, *, te: object, unet: object, where: str) -> Lora
     return LoraEntry(name=name.replace("\\", "/"), te=numbers[0], unet=numbers[1])
 
 
-def lost_in_plain_list(entry: LoraEntry) -> list[str]:
-    """One sentence for each thing of an entry that a `(name, model, clip)` triple cannot carry."""
+def lost_in_plain_list(entry: LoraEntry, form: str = "a plain list") -> list[str]:
+    """One sentence for each thing of an entry that a `(name, model, clip)` triple cannot carry. `form`: its name."""
     lost = {
         "block weights": entry.lbw is not None,
         "element weights": entry.lbwe is not None,
@@ -73,4 +73,4 @@ def lost_in_plain_list(entry: LoraEntry) -> list[str]:
         "hires weights": entry.hr_te is not None or entry.hr_unet is not None,
         **{f'"{key}"': True for key, _ in entry.extra},
     }
-    return [f"{entry.name}: a plain list cannot carry {what}." for what, is_there in lost.items() if is_there]
+    return [f"{entry.name}: {form} cannot carry {what}." for what, is_there in lost.items() if is_there]

@@ -44,7 +44,7 @@ class Panel {
             h("div.ld-bot", null, h("span.ld-state", null, t("missing.stay_marked")),
                 h("button.ld-b.ld-b--quiet", { type: "button", onClick: () => this.skipAll() }, t("missing.skip_all")), this.done))
         this.draw()
-        this.end = showDialog("missing", this.element, "ld-missing-title", () => this.list.focus())
+        this.end = showDialog("missing", this.element, "ld-missing-title", () => this.focus())
     }
 
     close() {
@@ -131,7 +131,13 @@ class Panel {
         this.open = this.open.filter(each => each !== lora)
         if (!this.open.length) return this.close()
         this.draw()
-        this.list.focus()
+        this.focus()
+    }
+
+    /** On the first thing that can be done about the first LoRA. */
+    focus() {
+        const first = /** @type {HTMLElement|null} */ (this.list.querySelector(".ld-lost__a button"))
+        ;(first ?? this.done).focus()
     }
 
     /** @param {NamedLora} lora @param {string} name */

@@ -77,6 +77,20 @@ class ProbeShowList:
         return {"ui": {"rows": [json.dumps([(name, model, clip) for name, model, clip in lora_stack])]}}
 
 
+class ProbeShowRay:
+    """Raylight's loader, as far as its reading of the list goes."""
+
+    CATEGORY, FUNCTION, OUTPUT_NODE, RETURN_TYPES = "probe", "run", True, ()
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"ray_lora": ("RAY_LORA",)}}
+
+    def run(self, ray_lora):
+        assert type(ray_lora) is list and all(type(item) is dict for item in ray_lora)
+        return {"ui": {"rows": [json.dumps([{k: item[k] for k in ("path", "strength_model")} for item in ray_lora])]}}
+
+
 class ProbeTexts:
     """Another pack's list of prompts, known only when it runs."""
 
@@ -94,5 +108,6 @@ NODE_CLASS_MAPPINGS = {
     "ProbeWeights": ProbeWeights,
     "ProbePlainStack": ProbePlainStack,
     "ProbeShowList": ProbeShowList,
+    "ProbeShowRay": ProbeShowRay,
     "ProbeTexts": ProbeTexts,
 }

@@ -134,6 +134,27 @@ def test_our_stack_as_a_list(host: HostServer) -> None:
     assert "rank limit" in report_of(result) and "other.safetensors" in report_of(result)
 
 
+def test_our_stack_for_raylight(host: HostServer) -> None:
+    text = "<lora:ink_wash_v2:0.5:0.75:8> <lora:mira_lighthouse:0.5> <lora:ink_wash_v2:0.25> <lora:neon_nights:1:0>"
+    graph = {
+        "parser": node("PromptLoraParser", text=text, weight_order="a1111", repeats="sum"),
+        "ray": node("LoraStackToRay", stack=["parser", 1]),
+        "show": node("ProbeShowRay", ray_lora=["ray", 0]),
+        "report": node("PreviewAny", source=["ray", 1]),
+    }
+    result = host.queue(graph)
+    assert result.ok, result.message
+    assert json.loads(result.outputs["show"]["rows"][0]) == [
+        {"path": str(host.loras / INK), "strength_model": 1.0},
+        {"path": str(host.loras / MIRA), "strength_model": 0.5},
+    ]
+    report = report_of(result)
+    for lost in ("rank limit", "text encoder's weight", "added up", "Text encoders are not changed"):
+        assert lost in report
+    graph["parser"]["inputs"]["text"] = "<lora:no_such>"
+    assert "no_such" in host.queue(graph).message
+
+
 @pytest.mark.parametrize("spelling", ["ink_wash_v2", "styles\\ink_wash_v2", INK])
 def test_lora_stack_add_takes_any_spelling(host: HostServer, spelling: str) -> None:
     graph = tagged("a boat ")
