@@ -10,7 +10,7 @@ from ..library.edits import EditError
 from ..library.find import find
 from ..library.known import Known, known
 from ..library.sums import verified_hash
-from ..sharing.asked import asked_names
+from ..sharing.asked import asked_names, names_are_all_known
 from ..sharing.fill import applies, entry_of
 from ..sharing.lock import Lock, LockError, read_lock
 from ..sharing.relink import relink
@@ -34,9 +34,11 @@ def fill_locks(asked: Asked) -> dict[str, Any]:
         except LockError as error:
             problems[node_id] = str(error)
             continue
+        if names_are_all_known(prompt, node_id):
+            lock = lock.only(names)
         locks[node_id] = _filled(lock, names, files, asked.body.get("other_content"))
     try:
-        extra = _filled(read_lock(asked.body.get("lock", "")), further, files, None)
+        extra = _filled(read_lock(asked.body.get("lock", "")).only(further), further, files, None)
     except LockError as error:
         extra, problems[""] = asked.body["lock"], str(error)
     return {"locks": locks, "lock": extra, "problems": problems}

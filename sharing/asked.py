@@ -11,6 +11,9 @@ from ..library.names import EXTENSIONS
 from ..stack.tag import parse_prompt
 
 _TAG = re.compile(r"<(?:lora|lyco):", re.IGNORECASE)
+_STACK_MAKERS = frozenset(
+    {"PromptLoraParser", "LoraStackAdd", "LoraStackRows", "BlockWeight", "DynRank", "LoraSchedule"}
+)
 LONGEST = 1 << 20
 """Characters of one text that is looked through."""
 _STACK_ONLY = frozenset({"LoraStackApply"})
@@ -43,6 +46,27 @@ def asked_names(prompt: Mapping[str, Any], node_id: str) -> list[str]:
                 names.setdefault(name)
         waiting += _links(prompt, current, None)
     return list(names)
+
+
+def names_are_all_known(prompt: Mapping[str, Any], node_id: str) -> bool:
+    """Whether everything that leads to a node's `stack` is of this pack and holds its names as plain values, so that
+    the graph cannot ask for others when it runs."""
+    seen: set[str] = set()
+    waiting = _links(prompt, node_id, {"stack"})
+    while waiting:
+        current = waiting.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        node = prompt.get(current)
+        if not isinstance(node, Mapping) or node.get("class_type") not in _STACK_MAKERS:
+            return False
+        links = _links(prompt, current, None)
+        stacks = _links(prompt, current, {"stack"})
+        if len(links) != len(stacks):
+            return False
+        waiting += stacks
+    return True
 
 
 def _links(prompt: Mapping[str, Any], node_id: str, only: set[str] | None) -> list[str]:

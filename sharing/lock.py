@@ -93,6 +93,11 @@ class Lock:
                 added.append(entry)
         return replace(self, entries=(*self.entries, *added)) if added else self
 
+    def only(self, names: Iterable[str]) -> Lock:
+        """Without the entries of names that are not among these."""
+        wanted = {normalise(name) for name in names}
+        return replace(self, entries=tuple(entry for entry in self.entries if normalise(entry.name) in wanted))
+
     def to_text(self) -> str:
         data: dict[str, Any] = {KEY: VERSION, "entries": [_entry_to_json(entry) for entry in self.entries]}
         if self.other_content != "warn":

@@ -187,3 +187,14 @@ def test_entries_that_came_along_are_kept_while_filling(here: Served) -> None:
     assert read_lock(answer["locks"]["2"]) == read_lock(theirs)
     answer = here.post("/lora-deck/locks", {"prompt": prompt("<lora:korn>", lock='{"lora_deck_lock": 7}')}).json
     assert answer["locks"] == {} and "Update LoRA Deck" in answer["problems"]["2"]
+
+
+def test_entries_go_when_their_names_are_asked_for_no_more(here: Served) -> None:
+    theirs = Lock((LockEntry("gone", autov2="0123456789"), LockEntry("korn", autov2="0123456789"))).to_text()
+    answer = here.post("/lora-deck/locks", {"prompt": prompt("<lora:korn>", lock=theirs)}).json
+    assert [e.name for e in read_lock(answer["locks"]["2"]).entries] == ["korn"]
+    linked = prompt("", lock=theirs)
+    linked["1"]["inputs"]["text"] = ["3", 0]
+    linked["3"] = {"class_type": "Wildcard", "inputs": {}}
+    answer = here.post("/lora-deck/locks", {"prompt": linked}).json
+    assert read_lock(answer["locks"]["2"]) == read_lock(theirs)

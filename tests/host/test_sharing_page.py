@@ -103,6 +103,33 @@ def test_a_dropped_picture_finds_its_loras_and_gives_the_same_picture(
     assert [entry["name"] for entry in lock_in(text)["entries"]] == ["brush 07", "korn"]
 
 
+@pytest.fixture(scope="module")
+def nested(browser: Browser, host: HostServer) -> bytes:
+    """A picture of a graph whose stack lies in a subgraph, behind a loader of the host's own."""
+    deck = DeckPage(browser, hashed(host), **{"Comfy.VueNodes.Enabled": False})
+    try:
+        loader = ("LoraLoaderModelOnly", (420, 300), (300, 100), {"lora_name": "neon_nights.safetensors"})
+        links = [link for link in PARSED_LINKS if link[0] != "checkpoint" or link[3] != "model"]
+        links += [("checkpoint", 0, "loader", "model"), ("loader", 0, "apply", "model")]
+        deck.build({**NODES, "loader": loader}, links)
+        deck.page.evaluate("""() => app.graph.convertToSubgraph(
+            new Set(app.graph._nodes.filter(n => ["parser", "apply"].includes(n.title))))""")
+        return deck.run()
+    finally:
+        deck.close()
+
+
+def test_a_subgraph_and_the_hosts_own_loader(there: DeckPage, nested: bytes) -> None:
+    there.page.evaluate(DROP, base64.b64encode(nested).decode())
+    expect(there.page.get_by_text("3 LoRAs were found under other names")).to_be_visible()
+    found = there.page.evaluate("""() => [app.graph._nodes.find(n => n.title === "loader").widgets[0].value,
+        [...app.graph.subgraphs.values()][0]._nodes.find(n => n.title === "parser").widgets[0].value]""")
+    assert found == ["Pinsel/nacht (1).safetensors", FOUND]
+    again = there.run()
+    pixels = [np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in (nested, again)]
+    assert np.array_equal(*pixels)
+
+
 def test_what_needs_a_person(there: DeckPage, shared: tuple[bytes, dict[str, Any]]) -> None:
     _, chunks = shared
     page = there.page
@@ -128,6 +155,8 @@ def test_what_needs_a_person(there: DeckPage, shared: tuple[bytes, dict[str, Any
         expect(missing).to_contain_text(part)
     there.shot(f"missing-{'vue' if page.evaluate('() => LiteGraph.vueNodesMode') else 'classic'}")
     assert page.evaluate(BADGES, "parser") == ["LoRA not here"]
+    if page.evaluate("() => LiteGraph.vueNodesMode"):
+        expect(page.locator("[data-node-id]", has_text="LoRA not here")).to_have_count(1)
     missing.get_by_role("button", name="Copy hash of gone").click()
     assert page.evaluate("() => navigator.clipboard.readText()") == "5e81aa0c77"
     link = missing.get_by_role("link")
