@@ -18,8 +18,6 @@ class LockedNames:
         self._problem = problem
         self.notes: list[str] = []
         """What a person should know: files found under other names, and files of other content."""
-        self.differing: list[str] = []
-        """Names that mean a file of other content here, which was used for want of the right one."""
         self._asked: dict[str, str | None] = {}
         self._found: dict[str, LoraFile] = {}
 
@@ -69,7 +67,6 @@ class LockedNames:
         if self._lock.other_content == "error":
             raise difference
         self.notes.append(f"Warning: {difference}")
-        self.differing.append(name)
         return file
 
     def _why_not(self, entry: LockEntry | None) -> str:

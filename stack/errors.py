@@ -64,7 +64,7 @@ class OtherContentError(LoraDeckError):
         self.path = path
         super().__init__(
             f"LoRA {name!r} is another file here: {path} has {has}, and the workflow was made with {locked}, which no "
-            "file here has. The picture will differ."
+            "file here has. The picture will differ. To keep this file, choose it in the list 'LoRAs of this workflow'."
         )
 
 

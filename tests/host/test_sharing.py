@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import re
+import subprocess
+import sys
 import time
+import urllib.parse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from .elsewhere import GRAIN, INK, MIRA, NEON, THERE
 from .graphs import Graph, node
+from .harness import REPOSITORY
 from .test_prompt_to_image import report_of
 from .test_record import chunks, saved
 
@@ -156,6 +163,26 @@ def test_a_bad_lock_is_told_and_names_count(elsewhere: HostServer, lock: str, sa
     graph["parser"]["inputs"]["text"] = f"a boat <lora:{GRAIN}:0.5>"
     message = elsewhere.queue(graph).message
     assert says in message and GRAIN in message
+
+
+def test_the_documented_program_for_workers(host: HostServer, elsewhere: HostServer, tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "sharing.md").read_text(encoding="utf-8")
+    program, workflow = tmp_path / "program.py", tmp_path / "workflow.json"
+    program.write_text(page.split("```python\n")[1].split("```")[0], encoding="utf-8")
+    graph = saved(TEXT, prefix="workers")
+    workflow.write_text(json.dumps(graph), encoding="utf-8")
+    command = [sys.executable, program, workflow, "sampler", hashed(host).address, host.address, elsewhere.address]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [host.address, elsewhere.address]
+    for seed, (worker, line) in enumerate(zip((host, elsewhere), lines, strict=True)):
+        graph["sampler"]["inputs"]["seed"] = seed
+        queued = line.split()[1]
+        while queued not in (history := worker.get(f"/history/{queued}")):
+            time.sleep(0.1)
+        item = history[queued]["outputs"]["image"]["images"][0]
+        shown = worker.request("GET", "/view?" + urllib.parse.urlencode(item)).body
+        image = np.asarray(Image.open(io.BytesIO(shown)).convert("RGB"))
+        assert np.array_equal(image, host.images(host.queue(graph), "image")[0])
 
 
 def test_the_lock_is_an_input_that_nobody_sees(host: HostServer) -> None:
