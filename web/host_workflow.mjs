@@ -133,7 +133,8 @@ export function markNode(graph, id, text) {
     if (!node) return
     const before = node.badges ?? []
     const others = before.filter((/** @type {any} */ badge) => badge !== marks.get(node))
-    const Badge = others.map((/** @type {any} */ b) => (typeof b === "function" ? b() : b)).find(Boolean)?.constructor
+    const found = () => others.map((/** @type {any} */ b) => (typeof b === "function" ? b() : b)).find(Boolean)?.constructor
+    const Badge = /** @type {any} */ (window).LGraphBadge ?? found()
     marks.delete(node)
     let badges = others
     if (text !== null && Badge) {

@@ -93,7 +93,7 @@ def test_a_dropped_picture_finds_its_loras_and_gives_the_same_picture(
 ) -> None:
     picture, _ = shared
     there.page.evaluate(DROP, base64.b64encode(picture).decode())
-    expect(there.page.get_by_text("2 LoRAs were found under other names")).to_be_visible()
+    expect(there.page.get_by_text("2 LoRAs were found under other names").first).to_be_visible()
     assert there.text("parser") == FOUND
     assert there.page.locator("[role=dialog]").count() == 0
     again = there.run()
@@ -121,7 +121,7 @@ def nested(browser: Browser, host: HostServer) -> bytes:
 
 def test_a_subgraph_and_the_hosts_own_loader(there: DeckPage, nested: bytes) -> None:
     there.page.evaluate(DROP, base64.b64encode(nested).decode())
-    expect(there.page.get_by_text("3 LoRAs were found under other names")).to_be_visible()
+    expect(there.page.get_by_text("3 LoRAs were found under other names").first).to_be_visible()
     found = there.page.evaluate("""() => [app.graph._nodes.find(n => n.title === "loader").widgets[0].value,
         [...app.graph.subgraphs.values()][0]._nodes.find(n => n.title === "parser").widgets[0].value]""")
     assert found == ["Pinsel/nacht (1).safetensors", FOUND]
@@ -208,5 +208,5 @@ def test_a_lock_of_a_newer_version_is_told(there: DeckPage, shared: tuple[bytes,
         if node["type"] == "LoraStackApply":
             node["widgets_values"][2] = '{"lora_deck_lock": 2, "entries": []}'
     there.page.evaluate(OPEN, workflow)
-    expect(there.page.get_by_text("Update LoRA Deck to use them")).to_be_visible()
+    expect(there.page.get_by_text("Update LoRA Deck to use them").first).to_be_visible()
     assert there.text("parser") == TEXT
