@@ -96,13 +96,13 @@ def read_header_bytes(path: str | os.PathLike[str]) -> tuple[bytes, int]:
 
 def parse_header(raw: bytes, size: int) -> Header:
     """`raw`: the JSON bytes; `size`: bytes of the whole file. Raises `HeaderError`."""
-    with _uncollected():
+    with uncollected():
         return _parsed(raw, size)
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Holds the cycle collector for as long as one header is parsed.
+def uncollected() -> Iterator[None]:
+    """Holds the cycle collector for as long as headers are parsed.
 
     A header is thousands of small objects without a cycle; the collector would run several times over them and all
     else that the process holds, which made up a quarter of a scan of 50,000 files.

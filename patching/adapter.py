@@ -3,37 +3,32 @@
 The host rebuilds the object as `type(v)(loaded_keys, weights)` per weight and step, from other threads too, and moves
 only the tensors that it finds in nested tuples. So the constructor is exactly that, and `weights` is
 
-    (grown, ((multiplier, offset, function, region, packed strategy), …))
+    (grown, ((multiplier, offset, function, region, packed), …))
 
 with `grown` the weight's shape after all changes where that is larger than the model's, else `None`; `offset` `None` or
 `(dim, start, length)` of the slice that the change is for; `function` `None` or the host's rearrangement of a change's
-rows; `region` the shape that the change is for, counted from the slice's first corner. `pack_part`, `pack_parts` and
-`apply_parts` are the only places that know this layout.
+rows; `region` the shape that the change is for, counted from the slice's first corner; `packed` what `strategies.pack`
+gives or, where factors are kept on the device, `(SharedFactors, (scale, …))`. Only this module knows the layout.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from comfy.weight_adapter.base import WeightAdapterBase
 from torch import Tensor
 
-from ..strategies import Strategy, pack, unpack
+from ..strategies import Strategy, unpack
+from .factors import SharedFactors
 
 Shape = tuple[int, ...]
 Offset = tuple[int, int, int]
 Rearrange = Callable[[Tensor], Tensor]
 Part = tuple[float, Offset | None, Rearrange | None, Shape, tuple[Any, ...]]
 Parts = tuple[Shape | None, tuple[Part, ...]]
-
-
-def pack_part(
-    strategy: Strategy, multiplier: float, offset: Offset | None, function: Rearrange | None, region: Shape
-) -> Part:
-    """One change of a weight in packed form."""
-    return multiplier, offset, function, region, pack(strategy)
 
 
 def pack_parts(parts: Sequence[Part], shape: Shape) -> Parts:
@@ -46,11 +41,11 @@ def pack_parts(parts: Sequence[Part], shape: Shape) -> Parts:
 def apply_parts(weight: Tensor, parts: Parts, strength: float, dtype: torch.dtype) -> Tensor:
     """The weight after all parts. `weight`: (out, in[, kernel…]), changed in place where it does not grow.
 
-    Several changes of a half-precision weight are summed in fp32 and rounded once.
+    Changes of a half-precision weight that meet are summed in fp32 and rounded once.
     """
     stored = weight.dtype
     changes = tuple(parts[1])
-    if len(changes) > 1 and stored.itemsize < 4:
+    if stored.itemsize < 4 and _meet(changes):
         weight = weight.to(torch.float32)
     for multiplier, offset, function, region, packed in changes:
         if offset is None:
@@ -59,7 +54,7 @@ def apply_parts(weight: Tensor, parts: Parts, strength: float, dtype: torch.dtyp
         for dim, size in enumerate(region):
             if size < target.shape[dim]:
                 target = target.narrow(dim, 0, size)
-        strategy = unpack(packed)
+        strategy = _strategy(packed, weight.device)
         if function is None:
             changed = strategy.apply(target, strength * multiplier, dtype)
         else:
@@ -68,6 +63,23 @@ def apply_parts(weight: Tensor, parts: Parts, strength: float, dtype: torch.dtyp
         if changed is not target:
             target.copy_(changed)
     return weight.to(stored)
+
+
+def _meet(changes: Sequence[Part]) -> bool:
+    """Whether any element may be changed twice: not so for the slices q, k and v of one weight."""
+    if len(changes) < 2:
+        return False
+    slices = sorted(change[1] for change in changes if change[1] is not None)
+    if len(slices) < len(changes) or any(one[0] != slices[0][0] for one in slices):
+        return True
+    return any(start + length > after[1] for (_, start, length), after in pairwise(slices))
+
+
+def _strategy(packed: tuple[Any, ...], device: torch.device) -> Strategy:
+    if isinstance(packed[0], SharedFactors):
+        factors: SharedFactors = packed[0]
+        return factors.sum(packed[1], device)
+    return unpack(packed)
 
 
 def _widened(weight: Tensor, shape: Shape) -> Tensor:

@@ -18,13 +18,12 @@ from ..stack.entry import LoraEntry, SamplingPass
 from ..stack.errors import MissingLorasError
 from ..stack.printer import print_tag
 from ..stack.stack import LoraStack
-from .adapter import DeckAdapter, Part, pack_part, pack_parts
 from .embeddings import add_embeddings
-from .entries import OpenedEntry, Patcher, ResolvedEntry, open_entry, resolve_entries
-from .keymap import Side, architecture_of, blocks_of, weight_shape
+from .entries import OpenedEntry, Patcher, ResolvedEntry, open_entries, resolve_entries
+from .keymap import Side, architecture_of, blocks_of
 from .live import Chosen, Method, attach, choose, make_plan
+from .patches import put_patches
 from .report import AppliedLora, ApplyReport, FileReport, count
-from .reuse import ResultCache
 from .settings import CONFIG
 from .unmatched import unmatched
 from .weights import preset_files
@@ -32,7 +31,6 @@ from .weights import preset_files
 logger = logging.getLogger("lora_deck")
 
 Missing = Literal["error", "warn"]
-_results = ResultCache()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +87,10 @@ def apply_stack(
     if new_model is not None:
         clones["unet"] = new_model
 
-    opened: Sequence[OpenedEntry] = [open_entry(item, clones) for item in resolved if item.te or item.unet]
+    opened: Sequence[OpenedEntry] = open_entries([i for i in resolved if i.te or i.unet], clones)
     chosen = choose(method, new_model, opened, sampling_pass) if new_model is not None else Chosen(tuple(opened))
     opened = chosen.opened
-    reused = [_patch(side, clone, opened) for side, clone in clones.items()]
+    reused = [put_patches(side, clone, opened) for side, clone in clones.items()]
     if chosen.parts:
         plan, kept = make_plan(new_model, chosen)
         attach(new_model, plan)
@@ -122,32 +120,6 @@ def apply_stack(
         blocks_of(model.model) if model is not None else None,
         architecture_of(model.model) if model is not None else None,
     )
-
-
-def _patch(side: Side, clone: Patcher, opened: Sequence[OpenedEntry]) -> bool:
-    """Puts the side's patches on a fresh clone; whether an earlier result could be used again."""
-    active = [entry for entry in opened if any(entry.weights[side])]
-    if not active:
-        return True
-    stack_key = tuple((e.opened.version, e.ranks.limit, e.weights[side]) for e in active)
-    kept = _results.recall(clone.model, clone.patches_uuid, (side, stack_key))
-    if kept is not None:
-        kept.put_on(clone)
-        return True
-    base_uuid = clone.patches_uuid
-    parts: dict[str, list[Part]] = {}
-    for entry in active:
-        for found, multiplier in zip(entry.matchings[side].matches, entry.weights[side], strict=True):
-            if not multiplier:
-                continue
-            target = found.target
-            parts.setdefault(target.key, []).append(
-                pack_part(found.strategy, multiplier, target.offset, target.function, found.shape)
-            )
-    shapes = {key: weight_shape(clone.model, key) for key in parts}
-    clone.add_patches({key: DeckAdapter(set(), pack_parts(changes, shapes[key])) for key, changes in parts.items()})
-    _results.keep(clone.model, base_uuid, (side, stack_key), clone)
-    return False
 
 
 def _notes(entry: OpenedEntry) -> list[str]:
@@ -186,8 +158,8 @@ def _file_report(item: ResolvedEntry, opened: Sequence[OpenedEntry], clones: dic
         item.file.name,
         item.te,
         item.unet,
-        count(modules.modules[name].family for name in everywhere),
-        tuple(sorted({rank for name in everywhere for rank in modules.modules[name].ranks})),
+        count(map(modules.families.__getitem__, everywhere)),
+        tuple(sorted(frozenset().union(*map(modules.ranks.__getitem__, everywhere)))),
         len(matched.get("te", ())),
         len(matched.get("unet", ())),
         _blocks_text(item.entry, rules),

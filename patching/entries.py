@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .. import library
 from ..library import LoraFile
+from ..library.header import uncollected
 from ..stack.architectures import is_text_encoder_name
 from ..stack.entry import LoraEntry, SamplingPass
 from ..stack.errors import AmbiguousLoraError, LoraFileError, LoraNotFoundError
 from ..stack.stack import LoraStack
 from .keymap import Side, architecture_of, blocks_of, key_map
-from .match import Matching, match
+from .match import Matching, Shapes, match
 from .open import OpenFile, open_file
 from .rank_limit import RankedFile, limit_ranks
 from .weights import BlockRules, read_rules
@@ -70,15 +71,28 @@ def resolve_entries(
     return resolved, errors
 
 
-def open_entry(item: ResolvedEntry, clones: dict[Side, Patcher]) -> OpenedEntry:
-    """Opens an entry's file and matches it with what is connected.
+def open_entries(items: Sequence[ResolvedEntry], clones: dict[Side, Patcher]) -> list[OpenedEntry]:
+    """Opens the entries' files and matches them with what is connected.
+
+    All files are opened first: what they hold is checked meanwhile.
 
     Raises:
         LoraFileError: the file is unreadable, or does not fit.
         BlockWeightError: its block or element weights mean nothing for this model.
     """
-    opened = open_file(item.file)
-    matchings = {side: match(side, clone.model, item.file, opened) for side, clone in clones.items()}
+    shapes: dict[Side, Shapes] = {side: {} for side in clones}
+    with uncollected():
+        files = [open_file(item.file) for item in items]
+        matched = [
+            {side: match(side, clone.model, item.file, opened, shapes[side]) for side, clone in clones.items()}
+            for item, opened in zip(items, files, strict=True)
+        ]
+    return [_opened(*found, clones) for found in zip(items, files, matched, strict=True)]
+
+
+def _opened(
+    item: ResolvedEntry, opened: OpenFile, matchings: dict[Side, Matching], clones: dict[Side, Patcher]
+) -> OpenedEntry:
     _check_fit(item.file, opened, matchings, clones)
     layout = blocks_of(clones["unet"].model) if "unet" in clones else None
     rules = read_rules(item.entry, layout)

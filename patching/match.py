@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 import torch
@@ -12,8 +13,12 @@ import torch
 from ..library import LoraFile
 from ..stack.errors import LoraFileError
 from ..strategies import Rows, Strategy, StrategyError, check_values
+from .adapter import Offset
 from .keymap import KeyMap, Side, Target, key_map, shape_of
 from .open import OpenFile
+
+Shapes = dict[tuple[str, Offset | None], tuple[int, ...]]
+"""(key, offset) of a target → its shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Match:
     """Shape of the part of the weight that the change is for; larger than the weight where it grows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Matching:
     """A file against one model."""
 
@@ -35,7 +40,7 @@ class Matching:
     misfits: tuple[tuple[str, str], ...] = ()
     """(module, why its shape does not fit)."""
 
-    @property
+    @cached_property
     def modules(self) -> frozenset[str]:
         """Names of the modules that change something."""
         return frozenset(match.module for match in self.matches)
@@ -46,8 +51,12 @@ _matchings: weakref.WeakKeyDictionary[torch.nn.Module, weakref.WeakKeyDictionary
 )
 
 
-def match(side: Side, model: torch.nn.Module, file: LoraFile, opened: OpenFile) -> Matching:
+def match(
+    side: Side, model: torch.nn.Module, file: LoraFile, opened: OpenFile, shapes: Shapes | None = None
+) -> Matching:
     """Matches a file with a model by the host's names and checks every shape; kept while both live.
+
+    `shapes`: of this model's targets, to be shared by the files of one run; filled here.
 
     Raises:
         LoraFileError: two modules of the file claim the same weight.
@@ -55,11 +64,11 @@ def match(side: Side, model: torch.nn.Module, file: LoraFile, opened: OpenFile) 
     per_model = _matchings.setdefault(model, weakref.WeakKeyDictionary())
     found = per_model.get(opened)
     if found is None:
-        found = per_model[opened] = _match(side, model, file, opened)
+        found = per_model[opened] = _match(side, model, file, opened, {} if shapes is None else shapes)
     return found
 
 
-def _match(side: Side, model: torch.nn.Module, file: LoraFile, opened: OpenFile) -> Matching:
+def _match(side: Side, model: torch.nn.Module, file: LoraFile, opened: OpenFile, known: Shapes) -> Matching:
     names = key_map(side, model)
     matches: list[Match] = []
     misfits: list[tuple[str, str]] = []
@@ -72,8 +81,9 @@ def _match(side: Side, model: torch.nn.Module, file: LoraFile, opened: OpenFile)
                     misfits.append((module.name, "its bias: this layer of the model has none"))
                 continue
             try:
-                shapes = [_fit(change, shape_of(model, target)) for target, change in placed]
-                check_values(strategy)
+                shapes = [_fit(change, _shape(model, target, known)) for target, change in placed]
+                if not opened.is_sound:
+                    check_values(strategy)
             except StrategyError as error:
                 misfits.append((module.name, str(error)))
                 continue
@@ -87,6 +97,14 @@ def _match(side: Side, model: torch.nn.Module, file: LoraFile, opened: OpenFile)
                     )
                 matches.append(Match(module.name, target, change, shape))
     return Matching(tuple(matches), tuple(misfits))
+
+
+def _shape(model: torch.nn.Module, target: Target, known: Shapes) -> tuple[int, ...]:
+    place = target.key, target.offset
+    shape = known.get(place)
+    if shape is None:
+        shape = known[place] = shape_of(model, target)
+    return shape
 
 
 def _places(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ..stack.architectures import detect
 from ..stack.errors import LoraFileError
 from ..strategies import ConflictError, FileModules, read
 from .embeddings import Embedding, split_bundle
+from .mapped import map_file
 from .settings import config_beside, fingerprint_of, read_settings
 
 KEPT_FILES = 16
@@ -35,6 +37,13 @@ class OpenFile:
     looks_like: str | None
     """Architecture by its keys."""
     embeddings: tuple[Embedding, ...] = ()
+    check: Future[bool] | None = None
+    """Whether every tensor is floating-point and finite, as soon as that is known."""
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether no tensor needs a look at its values."""
+        return self.check is not None and self.check.result()
 
 
 _files: OrderedDict[Hashable, OpenFile] = OrderedDict()
@@ -62,6 +71,9 @@ def open_file(file: LoraFile) -> OpenFile:
 
 
 def _open(path: str, version: Hashable, config: Path | None) -> OpenFile:
+    mapped = map_file(path)
+    if mapped is not None:
+        return _read(path, version, config, mapped.tensors, mapped.metadata, mapped.sound)
     try:
         tensors, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
         tensors = {
@@ -69,6 +81,17 @@ def _open(path: str, version: Hashable, config: Path | None) -> OpenFile:
         }
     except Exception as error:
         raise LoraFileError(path, f"cannot be read as a LoRA file ({error}). Download or copy it again.") from error
+    return _read(path, version, config, tensors, metadata or {}, None)
+
+
+def _read(
+    path: str,
+    version: Hashable,
+    config: Path | None,
+    tensors: dict[str, Tensor],
+    metadata: Mapping[str, str],
+    check: Future[bool] | None,
+) -> OpenFile:
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     settings = read_settings(config, metadata)
     try:
@@ -78,4 +101,4 @@ def _open(path: str, version: Hashable, config: Path | None) -> OpenFile:
         raise LoraFileError(
             path, f"{error}. A file that was merged from two holds both; ask its author, or remove one set of keys."
         ) from error
-    return OpenFile(version, modules, len(shapes), detect(shapes), embeddings)
+    return OpenFile(version, modules, len(shapes), detect(shapes), embeddings, check)

@@ -59,3 +59,8 @@ class ResultCache:
             results[(base, stack_key)] = kept
             while len(results) > self._kept_per_model:
                 results.popitem(last=False)
+
+    def clear(self) -> None:
+        """Remembers nothing any more."""
+        with self._lock:
+            self._models.clear()

@@ -3,6 +3,7 @@
 from .base import (
     Claim,
     ConflictError,
+    Factors,
     Family,
     Strategy,
     StrategyError,
@@ -11,6 +12,7 @@ from .base import (
     pack,
     unpack,
 )
+from .lora_sum import LoraSum, joined
 from .matrix import Limit, Matrix, Product, Whole, cosine, inner, rows_of
 from .module import ModuleTensors
 from .ranks import Limited, has_rank, limited, with_factors
@@ -22,11 +24,13 @@ __all__ = [
     "AdapterSettings",
     "Claim",
     "ConflictError",
+    "Factors",
     "Family",
     "FileModules",
     "FileSettings",
     "Limit",
     "Limited",
+    "LoraSum",
     "Matrix",
     "Module",
     "ModuleTensors",
@@ -40,6 +44,7 @@ __all__ = [
     "cosine",
     "has_rank",
     "inner",
+    "joined",
     "limited",
     "pack",
     "read",

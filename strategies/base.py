@@ -33,6 +33,17 @@ class ConflictError(StrategyError):
     """Two claims on one parameter of one module; the message names both."""
 
 
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """Δ = scale · up·down."""
+
+    up: Tensor
+    """(out, rank[, 1…])"""
+    down: Tensor
+    """(rank, in[, kernel…])"""
+    scale: float
+
+
 class Strategy(ABC):
     """One parameter's change, as read from a file. Subclasses are frozen dataclasses of tensors and plain values.
 
@@ -66,6 +77,15 @@ class Strategy(ABC):
     def by_rows(self) -> bool:
         """Whether each row of the change depends on no other row of the weight."""
         return False
+
+    @property
+    def additive(self) -> bool:
+        """Whether f(W) − W is the same for every W, so that the order among such changes does not matter."""
+        return False
+
+    def factored(self, shape: Shape) -> Factors | None:
+        """The change of a weight of `shape` as one product of two factors, `None` where it is none."""
+        return None
 
     def truncated(self, rank: int) -> Strategy | None:
         """The change of the first `rank` ranks with its scale unchanged, `None` where the family has no such form.
@@ -176,6 +196,8 @@ def pack(strategy: Strategy) -> Packed:
 def _packed_value(value: Any) -> Any:
     if isinstance(value, Strategy):
         return pack(value)
+    if isinstance(value, tuple):
+        return tuple(_packed_value(item) for item in value)
     return value.contiguous() if isinstance(value, Tensor) else value
 
 

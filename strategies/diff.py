@@ -33,6 +33,10 @@ class Diff(Strategy):
     """The family that the difference is part of: `full`, `norm`, `lora`."""
 
     @property
+    def additive(self) -> bool:
+        return True
+
+    @property
     def by_rows(self) -> bool:
         return True
 

@@ -44,6 +44,10 @@ class Loha(Strategy):
     scale: float
 
     @property
+    def additive(self) -> bool:
+        return True
+
+    @property
     def by_rows(self) -> bool:
         return True
 

@@ -47,6 +47,10 @@ class Lokr(Strategy):
     scale: float
 
     @property
+    def additive(self) -> bool:
+        return True
+
+    @property
     def by_rows(self) -> bool:
         return True
 

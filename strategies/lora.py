@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .base import Claim, Family, Shape, Strategy, StrategyError
+from .base import Claim, Factors, Family, Shape, Strategy, StrategyError
 from .diff import Diff
 from .forms import Forms, Pair
 from .matrix import Matrix, Product
@@ -38,7 +38,7 @@ _ENDINGS = {
 }
 AFTER_UNDERSCORE = ("up", "down")
 """Endings before which diffusers' first form has `_lora` in place of a dot."""
-_SPELLINGS = (
+SPELLINGS = (
     ("lora_up", "lora_down"),
     ("lora_B", "lora_A"),
     ("lora.up", "lora.down"),
@@ -65,6 +65,13 @@ class Lora(Strategy):
     """alpha/rank; 1 where the file has no alpha, as its trainers mean it."""
 
     @property
+    def additive(self) -> bool:
+        return True
+
+    def factored(self, shape: Shape) -> Factors | None:
+        return Factors(self.up, self.down, self.scale) if self.mid is None else None
+
+    @property
     def by_rows(self) -> bool:
         return True
 
@@ -83,6 +90,12 @@ class Lora(Strategy):
         return Product(up * self.scale, down)
 
     def fit(self, shape: Shape) -> Shape:
+        if (
+            self.mid is None
+            and (self.up.shape[0], *self.down.shape[1:]) == shape
+            and (self.up.shape[1:] == self.down.shape[:1])
+        ):
+            return shape
         up, down = tuple(self.up.shape), tuple(self.down.shape)
         if len(up) < 2 or len(down) < 2 or up[1:].count(1) < len(up) - 2 or up[1] != down[0]:
             raise StrategyError(f"up {up} and down {down} do not share a rank")
@@ -122,7 +135,7 @@ class Lora(Strategy):
 
 
 def _read(module: ModuleTensors) -> Iterable[Claim]:
-    for up_name, down_name in _SPELLINGS:
+    for up_name, down_name in SPELLINGS:
         taken = module.take(up_name, down_name)
         if taken is None:
             continue

@@ -35,8 +35,9 @@ class ModuleTensors:
 
     def take(self, *endings: str) -> tuple[Tensor, ...] | None:
         """The tensors of all these endings, or `None` and nothing taken where one is missing."""
-        if any(ending not in self._tensors for ending in endings):
-            return None
+        for ending in endings:
+            if ending not in self._tensors:
+                return None
         return tuple(self._tensors.pop(ending) for ending in endings)
 
     def take_one(self, ending: str) -> Tensor | None:
@@ -65,6 +66,6 @@ class ModuleTensors:
         tensor = self._tensors.pop(ending, None)
         if tensor is None:
             return None
-        if tensor.numel() != 1 or not math.isfinite(number := float(tensor.float().item())):
+        if tensor.numel() != 1 or not math.isfinite(number := float(tensor.item())):
             raise StrategyError(f"its {ending} is no finite number")
         return number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from torch import Tensor
 
@@ -18,6 +18,7 @@ _FAMILIES: list[Family] = []
 _SHARED = {"alpha": "alpha", "scale": "scale"}
 _WRAPPERS = (rest.WRAPPER, dora.WRAPPER, reshape.WRAPPER)
 """From the inside out: each takes its keys and puts itself around the weight's change."""
+_PLAIN = {*_SHARED, *(ending for spelling in lora.SPELLINGS for ending in spelling)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Module:
         return (self.parameters.get("weight") or self.parameters["bias"]).family
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FileModules:
     """A file, read."""
 
@@ -51,6 +52,16 @@ class FileModules:
     """Modules and keys that no family claims."""
     broken: tuple[tuple[str, str], ...] = ()
     """(module, why its tensors make no change)."""
+
+    @cached_property
+    def families(self) -> Mapping[str, str]:
+        """Module → its family."""
+        return {name: module.family for name, module in self.modules.items()}
+
+    @cached_property
+    def ranks(self) -> Mapping[str, frozenset[int]]:
+        """Module → the ranks of its changes."""
+        return {name: module.ranks for name, module in self.modules.items()}
 
 
 def register_strategy(family: Family) -> None:
@@ -62,6 +73,7 @@ def register_strategy(family: Family) -> None:
         register_class(cls)
     _FAMILIES.append(family)
     _canonical.cache_clear()
+    split.cache_clear()
 
 
 def read(tensors: Mapping[str, Tensor], settings: FileSettings | None = None) -> FileModules:
@@ -106,6 +118,12 @@ def _claims(
 ) -> tuple[list[Claim], tuple[str, ...]]:
     """(one claim for each parameter, endings that nobody took)."""
     module = ModuleTensors(name, group, settings)
+    if group.keys() <= _PLAIN:
+        # Nobody else takes a plain LoRA's endings, and nearly all modules of nearly all files are such.
+        claims = list(lora.FAMILY.read(module))
+        if len(claims) == 1:
+            return claims, module.left
+        module = ModuleTensors(name, group, settings)
     found: dict[str, tuple[Family, Claim]] = {}
     for family in _FAMILIES:
         for claim in family.read(module):
@@ -130,6 +148,7 @@ _DEEPEST = 3
 """Parts, counted by dots, of the longest ending: `lora_A.default.weight`."""
 
 
+@lru_cache(maxsize=1 << 16)
 def split(key: str) -> tuple[str, str | None]:
     """(module, canonical ending) of a key; the ending is `None` where no family knows it."""
     parts = key.split(".")

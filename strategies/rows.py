@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .around import Around
-from .base import Shape, StrategyError, register_class
+from .base import Factors, Shape, StrategyError, register_class
 from .forms import Forms, rows_of
 
 
@@ -24,6 +24,14 @@ class Rows(Around):
     start: int
     total: int
     """Rows of the fused weight."""
+
+    @property
+    def additive(self) -> bool:
+        return self.inner.additive
+
+    def factored(self, shape: Shape) -> Factors | None:
+        found = self.inner.factored((self.total, *shape[1:]))
+        return None if found is None else replace(found, up=found.up[self.start : self.start + shape[0]])
 
     def fit(self, shape: Shape) -> Shape:
         if not self.inner.by_rows:

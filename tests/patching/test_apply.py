@@ -62,28 +62,64 @@ def apply(model: Any, clip: Any, prompt: str, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_equals_the_hosts_chain(
+def test_one_lora_has_the_bits_of_the_hosts_loader(
     comfy: Any, make_model: Callable[..., Any], make_clip: Callable[..., Any], two_loras: Path, dtype: str
 ) -> None:
     import torch
 
     model, clip = make_model(getattr(torch, dtype)), make_clip(getattr(torch, dtype))
-    applied = apply(model, clip, "<lora:a:0.5:0.75><lora:b:-0.25>")
-    host_model, host_clip = host_chain(
-        comfy,
-        model,
-        clip,
-        [(two_loras / "a.safetensors", 0.5, 0.75), (two_loras / "sub/b.safetensors", -0.25, -0.25)],
-    )
-    for ours, theirs in ((applied.model, host_model), (applied.clip.patcher, host_clip.patcher)):
-        base, expected, got = (
-            patched(model if ours is applied.model else clip.patcher),
-            patched(theirs),
-            patched(ours),
-        )
-        changed = [key for key in base if not torch.equal(base[key], expected[key])]
-        assert len(changed) == (4 if ours is applied.model else 2)
+    applied = apply(model, clip, "<lora:a:0.5:0.75>")
+    host_model, host_clip = host_chain(comfy, model, clip, [(two_loras / "a.safetensors", 0.5, 0.75)])
+    for ours, theirs, base, count in (
+        (applied.model, host_model, patched(model), 4),
+        (applied.clip.patcher, host_clip.patcher, patched(clip.patcher), 2),
+    ):
+        expected, got = patched(theirs), patched(ours)
+        assert sum(not torch.equal(base[key], expected[key]) for key in base) == count
         assert all(torch.equal(expected[key], got[key]) for key in base)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_stack_is_the_hosts_chain_to_one_rounding_and_no_further_from_the_truth(
+    comfy: Any, make_model: Callable[..., Any], lora_folder: Path, dtype: str
+) -> None:
+    """Both round to the storage type once; before that the chain has rounded its sum in fp32 once per LoRA."""
+    import torch
+    from safetensors.torch import load_file
+
+    kind = getattr(torch, dtype)
+    weights = [0.7, -0.45, 1.1, 0.3]
+    for i in range(4):
+        write_lora(lora_folder / f"{i}.safetensors", UNET_MODULES, seed=20 + i, rank=4 * (i + 1), alpha=3)
+    model = make_model(kind)
+    files = [(lora_folder / f"{i}.safetensors", 0.0, weight) for i, weight in enumerate(weights)]
+    theirs = patched(host_chain(comfy, model, None, files)[0])
+    ours = patched(apply(model, None, "".join(f"<lora:{i}:{w}>" for i, w in enumerate(weights))).model)
+    base = patched(model)
+    names = comfy.lora.model_lora_keys_unet(model.model, {})
+    distances = {"ours": 0.0, "theirs": 0.0}
+    for module in UNET_MODULES:
+        key = names[module]
+        delta = torch.zeros(base[key].shape, dtype=torch.float64)
+        summed = base[key].double().abs()
+        for (path, _, _), weight in zip(files, weights, strict=True):
+            up, down = (load_file(path)[f"{module}.lora_{part}.weight"].double() for part in ("up", "down"))
+            scale = weight * 3 / len(down)
+            delta += scale * (up.flatten(1) @ down.flatten(1)).reshape(delta.shape)
+            summed += abs(scale) * (up.abs().flatten(1) @ down.abs().flatten(1)).reshape(delta.shape)
+        truth = base[key].double() + delta
+        step = 8 * torch.finfo(torch.float32).eps * summed
+        if kind != torch.float32:
+            # From one number of the type to the next.
+            step += torch.finfo(kind).eps * torch.maximum(ours[key].double().abs(), theirs[key].double().abs())
+            step += torch.finfo(kind).smallest_normal * torch.finfo(kind).eps
+        assert bool(((ours[key].double() - theirs[key].double()).abs() <= step).all())
+        distances["ours"] += float((ours[key].double() - truth).norm() ** 2)
+        distances["theirs"] += float((theirs[key].double() - truth).norm() ** 2)
+    unchanged = set(base) - {names[module] for module in UNET_MODULES}
+    assert all(torch.equal(ours[key], base[key]) for key in unchanged)
+    # Where both round once to 8 or 11 bits, the order of sums in fp32 shows in the sixth digit.
+    assert distances["ours"] <= distances["theirs"] * (1 if kind == torch.float32 else 1 + 1e-5)
 
 
 def test_inputs_stay_unpatched(make_model: Callable[..., Any], make_clip: Callable[..., Any], two_loras: Path) -> None:

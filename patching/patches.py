@@ -1,0 +1,65 @@
+"""The patches of opened entries on a clone of the host's patcher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..library.header import uncollected
+from .adapter import DeckAdapter, pack_parts
+from .entries import OpenedEntry, Patcher
+from .factors import STORE
+from .keymap import Side, weight_shape
+from .plan import Change, Plan, PlanCache, plan
+from .reuse import ResultCache
+
+_results = ResultCache()
+_plans = PlanCache()
+
+
+def put_patches(side: Side, clone: Patcher, opened: Sequence[OpenedEntry]) -> bool:
+    """Puts the side's patches on a fresh clone; whether an earlier result could be used again."""
+    active = [entry for entry in opened if any(entry.weights[side])]
+    if not active:
+        return True
+    files = (side, tuple((e.opened.version, e.ranks.limit) for e in active))
+    weights = tuple(entry.weights[side] for entry in active)
+    planned = _plans.recall(clone.model, files)
+    kept = _results.recall(clone.model, clone.patches_uuid, (files, weights))
+    if kept is not None:
+        if planned is not None:
+            # What memory pressure took from the device is put back.
+            STORE.keep(planned.factors, clone)
+        kept.put_on(clone)
+        return True
+    if planned is None:
+        with uncollected():
+            planned = _plan(side, clone, active)
+        _plans.keep(clone.model, files, planned)
+    resident = STORE.keep(planned.factors, clone)
+    patches = {}
+    for key, steps in planned.steps.items():
+        parts = [part for step in steps if (part := step.part(weights, resident)) is not None]
+        if parts:
+            patches[key] = DeckAdapter(set(), pack_parts(parts, planned.shapes[key]))
+    base = clone.patches_uuid
+    clone.add_patches(patches)
+    _results.keep(clone.model, base, (files, weights), clone)
+    return False
+
+
+def forget() -> None:
+    """Keeps no plan, no result and no factor any more."""
+    _results.clear()
+    _plans.clear()
+    STORE.clear()
+
+
+def _plan(side: Side, clone: Patcher, active: Sequence[OpenedEntry]) -> Plan:
+    changes: dict[str, list[Change]] = {}
+    for i, entry in enumerate(active):
+        for k, found in enumerate(entry.matchings[side].matches):
+            target = found.target
+            changes.setdefault(target.key, []).append(
+                Change(i, k, target.offset, target.function, found.shape, found.strategy)
+            )
+    return plan(changes, {key: weight_shape(clone.model, key) for key in changes})

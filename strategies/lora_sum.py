@@ -1,0 +1,146 @@
+"""Several plain LoRAs of one weight as one product: Δ = Σ sᵢ · upᵢ·downᵢ = U · diag(s) · D.
+
+U and D are the factors side by side, so the weight is read and written once however many LoRAs there are, and their sum
+is rounded once, to the weight's own type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from .base import Shape, Strategy, register_class
+from .lora import Lora
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSum(Strategy):
+    """Low-rank changes of one weight, each with its own scale."""
+
+    family: ClassVar[str] = "lora"
+
+    ups: tuple[Tensor, ...]
+    """Each (out, rank[, 1…]); or one, (out, Σ rank), that holds all of them"""
+    downs: tuple[Tensor, ...]
+    """Each (rank, in[, kernel…]); or one, (Σ rank, in · kernel)"""
+    ranks: tuple[int, ...]
+    """Of each change."""
+    scales: tuple[float, ...]
+    """What each change is multiplied by."""
+
+    @property
+    def additive(self) -> bool:
+        return True
+
+    @property
+    def rank(self) -> int:
+        return sum(self.ranks)
+
+    def fit(self, shape: Shape) -> Shape:
+        return shape
+
+    def delta(self, weight: Tensor) -> Tensor:
+        return self.apply(torch.zeros_like(weight), 1.0, weight.dtype)
+
+    def apply(self, weight: Tensor, multiplier: float, dtype: torch.dtype) -> Tensor:
+        scales = tuple(multiplier * scale for scale in self.scales)
+        with exact_products(weight.device):
+            if weight.device.type == "cpu":
+                return self._on_cpu(weight, scales)
+            return self._on_device(weight, scales)
+
+    def _on_cpu(self, weight: Tensor, scales: tuple[float, ...]) -> Tensor:
+        """Products in fp32: in half precision a CPU is fifty times slower."""
+        parts = [part for part in self._separate(scales) if part[2]]
+        if not parts:
+            return weight
+        if len(parts) == 1:
+            # One alone in the order of the host's own loader, for the same bits.
+            up, down, scale = parts[0]
+            return Lora(up, down, None, 1.0).apply(weight, scale, torch.float32)
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        rank = sum(down.shape[0] for _, down, _ in parts)
+        ups = torch.empty((weight.shape[0], rank), dtype=wide)
+        downs = torch.empty((rank, weight[0].numel()), dtype=wide)
+        start = 0
+        for up, down, scale in parts:
+            end = start + down.shape[0]
+            ups[:, start:end] = up.flatten(1)
+            downs[start:end] = down.flatten(1)
+            downs[start:end] *= scale
+            start = end
+        if wide == weight.dtype:
+            return _add_product(weight, ups, downs, 1.0)
+        return weight.copy_(_add_product(weight.to(wide), ups, downs, 1.0))
+
+    def _separate(self, scales: tuple[float, ...]) -> Iterator[tuple[Tensor, Tensor, float]]:
+        if len(self.ups) == len(scales):
+            yield from zip(self.ups, self.downs, scales, strict=True)
+            return
+        ranks = list(self.ranks)
+        yield from zip(torch.split(self.ups[0], ranks, dim=1), torch.split(self.downs[0], ranks), scales, strict=True)
+
+    def _on_device(self, weight: Tensor, scales: tuple[float, ...]) -> Tensor:
+        """In the weight's type, with sums in fp32, where that type holds every factor; else in fp32."""
+        largest = max(scales, key=abs)
+        if not largest:
+            return weight
+        kinds = {factor.dtype for factor in (*self.ups, *self.downs)}
+        kind = weight.dtype if weight.dtype.itemsize >= 4 or kinds == {weight.dtype} else torch.float32
+        ups, downs = (joined(factors, dim, weight.device) for factors, dim in ((self.ups, 1), (self.downs, 0)))
+        if any(scale != largest for scale in scales):
+            shares = tuple(scale / largest for scale in scales)
+            downs = downs * _diagonal(shares, self.ranks, weight.device)
+        ups, downs = ups.to(kind), downs.to(kind)
+        if kind == weight.dtype:
+            return _add_product(weight, ups, downs, largest)
+        return weight.add_(torch.mm(ups, downs).reshape(weight.shape), alpha=largest)
+
+
+def joined(factors: tuple[Tensor, ...], dim: int, device: torch.device) -> Tensor:
+    """Factors as matrices on a device, side by side along `dim`."""
+    matrices = [factor.to(device).flatten(1) for factor in factors]
+    return matrices[0] if len(matrices) == 1 else torch.cat(matrices, dim)
+
+
+def _add_product(weight: Tensor, up: Tensor, down: Tensor, scale: float) -> Tensor:
+    """weight + scale · up·down, in place in one pass where the weight is a matrix in memory."""
+    try:
+        matrix = weight.view(weight.shape[0], -1)
+    except RuntimeError:
+        return weight.add_(torch.mm(up, down).reshape(weight.shape), alpha=scale)
+    matrix.addmm_(up, down, alpha=scale)
+    return weight
+
+
+@lru_cache(maxsize=256)
+def _diagonal(shares: tuple[float, ...], ranks: tuple[int, ...], device: torch.device) -> Tensor:
+    """(Σ rank, 1) in fp32. All weights of a stack share a handful of these."""
+    values = torch.tensor(shares, dtype=torch.float32).repeat_interleave(torch.tensor(ranks))
+    return values.unsqueeze(1).to(device)
+
+
+@contextmanager
+def exact_products(device: torch.device) -> Iterator[None]:
+    """No TF32 and no sums in half precision, whatever the host or another pack has allowed for its own products."""
+    matmul = torch.backends.cuda.matmul
+    names = [name for name in ("allow_tf32", "allow_fp16_accumulation") if getattr(matmul, name, False)]
+    if device.type != "cuda" or not names:
+        yield
+        return
+    for name in names:
+        setattr(matmul, name, False)
+    try:
+        yield
+    finally:
+        for name in names:
+            setattr(matmul, name, True)
+
+
+register_class(LoraSum)
