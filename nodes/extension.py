@@ -9,6 +9,7 @@ from .block_weight import BlockWeight
 from .dyn_rank import DynRank
 from .lora_stack_add import LoraStackAdd
 from .lora_stack_apply import LoraStackApply
+from .lora_stack_save import LoraStackSave
 from .lora_stack_to_list import LoraStackToList
 from .lora_stack_to_ray import LoraStackToRay
 from .prompt_lora_parser import PromptLoraParser
@@ -21,4 +22,7 @@ class LoraDeckExtension(ComfyExtension):
         api.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [PromptLoraParser, LoraStackAdd, BlockWeight, DynRank, LoraStackApply, LoraStackToList, LoraStackToRay]
+        return [
+            PromptLoraParser, LoraStackAdd, BlockWeight, DynRank, LoraStackApply, LoraStackSave, LoraStackToList,
+            LoraStackToRay,
+        ]  # fmt: skip

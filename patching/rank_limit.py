@@ -78,7 +78,7 @@ def limit_ranks(
         return RankedFile(matchings, None, ("dyn=0 is no limit",) if entry.dyn == 0 else ())
     wanted = [(found, _key(opened, found)) for matching in matchings.values() for found in matching.matches]
     keys = dict.fromkeys(key for _, key in wanted)
-    left, unsaved = _left_by(limit, file, opened, keys)
+    left, unsaved = left_by(limit, file, opened, keys)
     limited_matchings = {
         side: Matching(tuple(_under(limit, opened, found, left) for found in matching.matches), matching.misfits)
         for side, matching in matchings.items()
@@ -103,19 +103,24 @@ def _own(strategy: Strategy) -> Strategy:
 
 def _under(limit: RankLimit, opened: OpenFile, found: Match, left: Left) -> Match:
     own = _own(found.strategy)
-    rest = left[_key(opened, found)]
-    if rest is None:
-        return found
-    short = own.truncated(limit.rank) if limit.method == "truncate" else with_factors(own, rest.factors)
-    assert short is not None
+    short = shortened(limit, own, left[_key(opened, found)])
     strategy = replace(found.strategy, inner=short) if isinstance(found.strategy, Rows) else short
     return replace(found, strategy=strategy)
+
+
+def shortened(limit: RankLimit, strategy: Strategy, rest: Limited | None) -> Strategy:
+    """A file's strategy with what the limit left of it."""
+    if rest is None:
+        return strategy
+    short = strategy.truncated(limit.rank) if limit.method == "truncate" else with_factors(strategy, rest.factors)
+    assert short is not None
+    return short
 
 
 # ── computing, and keeping ──
 
 
-def _left_by(
+def left_by(
     limit: RankLimit, file: LoraFile, opened: OpenFile, wanted: Iterable[tuple[str, str]]
 ) -> tuple[Left, str]:
     """(what the limit leaves of at least the wanted modules, why that is not on disk or nothing)."""
@@ -178,7 +183,7 @@ def _compute(
     compute: Callable[[Strategy, torch.device], Limited | None],
 ) -> None:
     progress = comfy.utils.ProgressBar(len(todo))
-    device = _device()
+    device = linalg_device()
     for done, key in enumerate(todo, 1):
         comfy.model_management.throw_exception_if_processing_interrupted()
         strategy = opened.modules.modules[key[0]].parameters[key[1]]
@@ -195,7 +200,7 @@ def _on_cpu(result: Limited) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
     return tuple((up.cpu(), down.cpu()) for up, down in result.factors)
 
 
-def _device() -> torch.device:
+def linalg_device() -> torch.device:
     """The host's GPU where it has one with a complete linear algebra in fp64, else the CPU."""
     device: torch.device = comfy.model_management.get_torch_device()
     return device if device.type == "cuda" else torch.device("cpu")

@@ -88,6 +88,10 @@ class LoraFileError(LoraDeckError):
         super().__init__(f"{path}: {reason}")
 
 
+class StackNotSavedError(LoraDeckError):
+    """A stack cannot be written as one LoRA file; the message says which part of it, and what to do."""
+
+
 class MissingLorasError(LoraDeckError):
     """Entries of a stack that could not be resolved; the message has one line for each.
 

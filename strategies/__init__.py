@@ -13,10 +13,11 @@ from .base import (
     unpack,
 )
 from .lora_sum import LoraSum, joined
-from .matrix import Limit, Matrix, Product, Whole, cosine, inner, rows_of
+from .matrix import Kronecker, Limit, Matrix, Product, Whole, cosine, inner, may_sketch, rows_of
 from .module import ModuleTensors
 from .ranks import Limited, has_rank, limited, with_factors
 from .registry import FileModules, Module, read, register_strategy
+from .reshape import Reshaped
 from .rows import Rows
 from .settings import AdapterSettings, FileSettings
 
@@ -28,6 +29,7 @@ __all__ = [
     "Family",
     "FileModules",
     "FileSettings",
+    "Kronecker",
     "Limit",
     "Limited",
     "LoraSum",
@@ -35,6 +37,7 @@ __all__ = [
     "Module",
     "ModuleTensors",
     "Product",
+    "Reshaped",
     "Rows",
     "Strategy",
     "StrategyError",
@@ -46,6 +49,7 @@ __all__ = [
     "inner",
     "joined",
     "limited",
+    "may_sketch",
     "pack",
     "read",
     "register_strategy",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .base import Strategy
+from .base import Shape, Strategy
 from .matrix import Matrix
 
 
@@ -40,6 +40,10 @@ class Around(Strategy, ABC):
     @property
     def by_rows(self) -> bool:
         return self.inner.by_rows
+
+    @property
+    def kernel(self) -> Shape:
+        return self.inner.kernel
 
     def parts(self, device: torch.device) -> tuple[Matrix, ...]:
         return self.inner.parts(device)

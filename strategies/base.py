@@ -87,6 +87,11 @@ class Strategy(ABC):
         """The change of a weight of `shape` as one product of two factors, `None` where it is none."""
         return None
 
+    @property
+    def kernel(self) -> Shape:
+        """The kernel of the convolution that the change is for, as far as the file tells; else nothing."""
+        return ()
+
     def truncated(self, rank: int) -> Strategy | None:
         """The change of the first `rank` ranks with its scale unchanged, `None` where the family has no such form.
 

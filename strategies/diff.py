@@ -40,6 +40,10 @@ class Diff(Strategy):
     def by_rows(self) -> bool:
         return True
 
+    @property
+    def kernel(self) -> Shape:
+        return tuple(self.diff.shape[2:])
+
     def matrix(self, device: torch.device) -> Matrix | None:
         if self.diff.ndim < 2:
             return None

@@ -55,6 +55,10 @@ class Loha(Strategy):
     def rank(self) -> int:
         return self.w1_b.shape[0]
 
+    @property
+    def kernel(self) -> Shape:
+        return tuple(() if self.t1 is None else self.t1.shape[2:])
+
     def matrix(self, device: torch.device) -> Matrix:
         first = _thin(device, self.w1_a, self.w1_b, self.t1)
         second = _thin(device, self.w2_a, self.w2_b, self.t2)

@@ -59,6 +59,10 @@ class Lokr(Strategy):
         factored = self.w2_b if self.w2_b is not None else self.w1_b
         return None if factored is None else factored.shape[0]
 
+    @property
+    def kernel(self) -> Shape:
+        return tuple(w2.shape[2:] if (w2 := self.w2 if self.t2 is None else self.t2) is not None else ())
+
     def matrix(self, device: torch.device) -> Matrix:
         wide = widest(device)
 

@@ -82,6 +82,10 @@ class Lora(Strategy):
     def truncated(self, rank: int) -> Strategy | None:
         return None if self.mid is not None else Lora(self.up[:, :rank], self.down[:rank], None, self.scale)
 
+    @property
+    def kernel(self) -> Shape:
+        return tuple((self.down if self.mid is None else self.mid).shape[2:])
+
     def matrix(self, device: torch.device) -> Matrix:
         wide = widest(device)
         up, down = self.up.to(device, wide).flatten(1), self.down.to(device, wide).flatten(1)

@@ -274,7 +274,12 @@ def rows_of(matrix: Matrix, start: int, count: int) -> Matrix:
         return matrix
     if isinstance(matrix, Product):
         return Product(matrix.up[start : start + count], matrix.down)
-    return Whole(matrix.dense()[start : start + count], may_sketch=True)
+    return Whole(matrix.dense()[start : start + count], may_sketch(matrix))
+
+
+def may_sketch(matrix: Matrix) -> bool:
+    """Whether a randomised decomposition will do for a matrix."""
+    return isinstance(matrix, Whole) and matrix.may_sketch
 
 
 def cosine(product: float, energy_a: float, energy_b: float) -> float:
