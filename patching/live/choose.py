@@ -54,12 +54,21 @@ class _Entry:
 def choose(method: Method, model: Patcher, opened: Sequence[OpenedEntry], sampling_pass: SamplingPass) -> Chosen:
     """Parts what a stack does to a diffusion model. `opened`: in stack order."""
     entries = [_Entry(one, schedule_of(one.item.entry, sampling_pass)) for one in opened]
+    if all(entry.schedule is None for entry in entries) and _patches_all(method, model):
+        # As with most stacks: not worth a look at each of thousands of changes.
+        return Chosen(tuple(opened))
     before: dict[str, list[bool]] = {}
     for entry in entries:
         for i, found in enumerate(entry.opened.matchings["unet"].matches):
             if entry.opened.weights["unet"][i] or (entry.schedule is not None and entry.schedule.largest):
                 _part(method, model, entry, i, found, before)
     return _chosen(method, entries, sampling_pass)
+
+
+def _patches_all(method: Method, model: Patcher) -> bool:
+    if method == "auto":
+        return not any(storage_of(weight) for weight in model.model.parameters())
+    return method == "patch"
 
 
 def _part(
