@@ -45,7 +45,8 @@ def fill_locks(asked: Asked) -> dict[str, Any]:
 
 
 def _filled(lock: Lock, names: Sequence[str], files: dict[str, Known], other_content: Any) -> str:
-    lock = lock.with_entries(entry_of(name, files[name]) for name in names if name in files)
+    entries = [entry_of(name, files[name]) for name in names if name in files]
+    lock = lock.completed(entries).with_entries(entries)
     if other_content in ("warn", "error"):
         lock = Lock(lock.entries, other_content, lock.unknown)
     return lock.to_text() if lock.entries else ""

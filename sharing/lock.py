@@ -93,6 +93,18 @@ class Lock:
                 added.append(entry)
         return replace(self, entries=(*self.entries, *added)) if added else self
 
+    def completed(self, more: Iterable[LockEntry]) -> Lock:
+        """With the hashes of these in entries of the same name that have none, if the files can be the same ones."""
+        found = {normalise(entry.name): entry for entry in more}
+
+        def whole(entry: LockEntry) -> LockEntry:
+            other = found.get(normalise(entry.name))
+            if entry.has_hash or other is None or entry.size not in (None, other.size):
+                return entry
+            return replace(entry, path=other.path, autov2=other.autov2, autov3=other.autov3, size=other.size)
+
+        return replace(self, entries=tuple(whole(entry) for entry in self.entries))
+
     def only(self, names: Iterable[str]) -> Lock:
         """Without the entries of names that are not among these."""
         wanted = {normalise(name) for name in names}

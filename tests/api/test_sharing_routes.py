@@ -189,6 +189,14 @@ def test_entries_that_came_along_are_kept_while_filling(here: Served) -> None:
     assert answer["locks"] == {} and "Update LoRA Deck" in answer["problems"]["2"]
 
 
+def test_entries_without_hashes_get_them_later(here: Served) -> None:
+    size = (here.loras / "korn.safetensors").stat().st_size
+    theirs = Lock((LockEntry("korn", size=size), LockEntry("same", size=size + 1)))
+    answer = here.post("/lora-deck/locks", {"prompt": prompt("<lora:korn><lora:same>", lock=theirs.to_text())}).json
+    korn, same = read_lock(answer["locks"]["2"]).entries
+    assert korn.autov3 == hash_file(here.loras / "korn.safetensors").autov3 and same == theirs.entries[1]
+
+
 def test_entries_go_when_their_names_are_asked_for_no_more(here: Served) -> None:
     theirs = Lock((LockEntry("gone", autov2="0123456789"), LockEntry("korn", autov2="0123456789"))).to_text()
     answer = here.post("/lora-deck/locks", {"prompt": prompt("<lora:korn>", lock=theirs)}).json

@@ -130,6 +130,35 @@ def test_a_subgraph_and_the_hosts_own_loader(there: DeckPage, nested: bytes) -> 
     assert np.array_equal(*pixels)
 
 
+PROMPT_LOCK = """async () => { const made = await app.graphToPrompt()
+    return Object.values(made.output).find(n => n.class_type === "LoraStackApply").inputs.lock }"""
+
+
+def test_settings_of_what_leaves(there: DeckPage, host: HostServer) -> None:
+    fresh = there.host.loras / f"fresh{there.page.evaluate('() => Number(LiteGraph.vueNodesMode)')}.safetensors"
+    fresh.write_bytes((host.loras / f"{MIRA}.safetensors").read_bytes() + b" ")
+    there.set(HashAtQueue=False, OtherContent="error")
+    try:
+        text = f"a boat <lora:{fresh.stem}:0.5>"
+        there.build({**PARSED_NODES, "parser": (*PARSED_NODES["parser"][:3], {"text": text})}, PARSED_LINKS)
+        lock = json.loads(there.page.evaluate(PROMPT_LOCK))
+        assert "autov2" not in lock["entries"][0] and lock["other_content"] == "error"
+        there.set(HashAtQueue=True, OtherContent="warn")
+        lock = json.loads(there.page.evaluate(PROMPT_LOCK))
+        assert lock["entries"][0]["autov2"] and "other_content" not in lock
+        there.page.evaluate("""() => window.comfyAPI.api.api.dispatchCustomEvent("lora-deck.lock",
+            { bytes: 1e9, total_bytes: 4e9, files: 2 })""")
+        bar = there.page.get_by_role("progressbar", name="Hashing LoRAs of this workflow")
+        expect(bar).to_have_attribute("aria-valuenow", "25")
+        expect(bar).to_contain_text("Hashing 2 LoRAs")
+        there.page.evaluate("""() => window.comfyAPI.api.api.dispatchCustomEvent("lora-deck.lock",
+            { bytes: 4e9, total_bytes: 4e9, files: 2 })""")
+        expect(bar).to_have_count(0)
+    finally:
+        there.set(HashAtQueue=True, OtherContent="warn")
+        fresh.unlink()
+
+
 def test_what_needs_a_person(there: DeckPage, shared: tuple[bytes, dict[str, Any]]) -> None:
     _, chunks = shared
     page = there.page
