@@ -100,7 +100,7 @@ class LoraStackApply(io.ComfyNode):
         library.record_use(applied.files)
         keep_record(cls.hidden, applied, sampling_pass)
         for note in names.notes:
-            logger.warning("%s", note)
+            logger.log(logging.WARNING if note.startswith("Warning") else logging.INFO, "%s", note)
         report = str(replace(applied.report, notes=(*names.notes, *applied.report.notes)))
         show_text(cls.hidden.unique_id, report)
         if applied.blocks is not None:
