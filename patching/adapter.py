@@ -8,7 +8,8 @@ only the tensors that it finds in nested tuples. So the constructor is exactly t
 with `grown` the weight's shape after all changes where that is larger than the model's, else `None`; `offset` `None` or
 `(dim, start, length)` of the slice that the change is for; `function` `None` or the host's rearrangement of a change's
 rows; `region` the shape that the change is for, counted from the slice's first corner; `packed` what `strategies.pack`
-gives or, where factors are kept on the device, `(SharedFactors, (scale, …))`. Only this module knows the layout.
+gives or, where factors are kept on the device, `(SharedFactors, (scale, …), SOMETHING)`. Only this module knows the
+layout.
 """
 
 from __future__ import annotations

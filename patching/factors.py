@@ -32,6 +32,10 @@ _UPLOADS = 8
 """Threads that read factors out of mapped files."""
 
 
+SOMETHING = torch.zeros(1)
+"""Goes with shared factors: the host pins the tensors of a patch, and fails where a patch has none at all."""
+
+
 class SharedFactors:
     """The factors of one weight (or slice), of one set of files. Compared by identity."""
 

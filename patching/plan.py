@@ -19,7 +19,7 @@ import torch
 
 from ..strategies import Factors, LoraSum, Strategy, pack
 from .adapter import Offset, Part, Rearrange, Shape
-from .factors import SharedFactors
+from .factors import SOMETHING, SharedFactors
 
 KEPT_PLANS = 4
 """Per model. A plan refers to mapped factors."""
@@ -68,7 +68,7 @@ class Together:
         scales = tuple(weights[c.entry][c.match] * scale for c, scale in zip(self.changes, self.scales, strict=True))
         if not any(scales):
             return None
-        packed = (self.factors, scales) if self.factors in kept else (*self.packed, scales)
+        packed = (self.factors, scales, SOMETHING) if self.factors in kept else (*self.packed, scales)
         return 1.0, first.offset, first.function, first.region, packed
 
 

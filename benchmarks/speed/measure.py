@@ -76,15 +76,17 @@ class Bench:
         class Untouched(WeightAdapterBase):  # type: ignore[misc]
             name = "untouched"
 
-            def __init__(self, loaded_keys: set[str], weights: tuple[()]) -> None:
+            def __init__(self, loaded_keys: set[str], weights: tuple[Any]) -> None:
                 self.loaded_keys = loaded_keys
                 self.weights = weights
 
             def calculate_weight(self, weight: Any, *_: Any, **__: Any) -> Any:
                 return weight
 
+        # The host pins the tensors of a patch, and fails where a patch has none at all.
+        something = torch.zeros(1)
         clone = self.base.clone()
-        clone.add_patches({key: Untouched(set(), ()) for key in self.keys})
+        clone.add_patches({key: Untouched(set(), (something,)) for key in self.keys})
         return clone
 
     def forget(self) -> None:
