@@ -1,4 +1,5 @@
-"""Checkpoints and diffusion models: which architecture they are, by the keys in their header. Nothing else."""
+"""Checkpoints and diffusion models: which architecture they are, by the keys in their header, and their hash where it is
+asked for."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from ..stack.architectures import detect
 from .files import Fingerprint
+from .hashing import hash_file
 from .header import SAFETENSORS, HeaderError, read_header
 from .schema import Store
 from .text import storable
@@ -41,17 +43,68 @@ def architecture_of(store: Store, folders: Iterable[tuple[str, str]], name: str)
     Raises:
         FileNotFoundError: no folder holds a file of that name.
     """
+    path = path_of(folders, name)
+    now = Fingerprint.of(path)
+    row = store.connection().execute(
+        "SELECT architecture FROM models WHERE path = ? AND size = ? AND mtime_ns = ?",
+        (storable(path), now.size, now.mtime_ns),
+    ).fetchone()  # fmt: skip
+    return row[0] if row else _read(store, path, now)
+
+
+def path_of(folders: Iterable[tuple[str, str]], name: str) -> str:
+    """Where a model lies that the host's combo shows as `name`. `folders`: (kind, path).
+
+    Raises:
+        FileNotFoundError: no folder holds a file of that name.
+    """
     for _, root in folders:
         path = os.path.join(root, name.replace("\\", "/"))
-        if not contained(path, root) or not os.path.isfile(path):
-            continue
-        now = Fingerprint.of(path)
-        row = store.connection().execute(
-            "SELECT architecture FROM models WHERE path = ? AND size = ? AND mtime_ns = ?",
-            (storable(path), now.size, now.mtime_ns),
-        ).fetchone()  # fmt: skip
-        return row[0] if row else _read(store, path, now)
+        if contained(path, root) and os.path.isfile(path):
+            return path
     raise FileNotFoundError(name)
+
+
+def hash_of(store: Store, folders: Iterable[tuple[str, str]], name: str) -> str | None:
+    """The sha256 of a model by the name that the host's combo shows; `None` where it cannot be read.
+
+    Kept for as long as the file stays the same; else it blocks for as long as the file takes to read.
+
+    Raises:
+        FileNotFoundError: no folder holds a file of that name.
+    """
+    path = path_of(folders, name)
+    now = Fingerprint.of(path)
+    row = store.connection().execute(
+        "SELECT sha256 FROM model_hashes WHERE path = ? AND size = ? AND mtime_ns = ?",
+        (storable(path), now.size, now.mtime_ns),
+    ).fetchone()  # fmt: skip
+    if row:
+        return str(row[0])
+    try:
+        sha256 = hash_file(path).sha256
+        if Fingerprint.of(path) != now:
+            return None
+    except OSError:
+        return None
+    store.connection().execute(
+        "INSERT OR REPLACE INTO model_hashes VALUES (?, ?, ?, ?)", (storable(path), now.size, now.mtime_ns, sha256)
+    )
+    return sha256
+
+
+def with_hash(store: Store, digits: str) -> str | None:
+    """Path of a model that is there and whose known hash begins with the digits."""
+    rows = store.connection().execute(
+        "SELECT path, size, mtime_ns FROM model_hashes WHERE sha256 BETWEEN ? AND ?", (digits, digits + "g")
+    ).fetchall()
+    for path, size, mtime_ns in rows:
+        try:
+            if Fingerprint.of(path) == Fingerprint(size, mtime_ns):
+                return str(path)
+        except OSError:
+            continue
+    return None
 
 
 def contained(path: str | Path, folder: str | Path) -> bool:

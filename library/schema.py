@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-VERSION = 3
+VERSION = 4
 """Raised with every change of the tables; an index of another version is rebuilt."""
 
 BUSY_SECONDS = 30
@@ -82,6 +82,9 @@ CREATE TABLE IF NOT EXISTS tags (tag TEXT NOT NULL, file INTEGER NOT NULL, PRIMA
 CREATE INDEX IF NOT EXISTS tags_file ON tags (file);
 CREATE TABLE IF NOT EXISTS models (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, architecture TEXT, problem TEXT
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS model_hashes (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL
 ) WITHOUT ROWID;
 """
 SEARCH = "CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5(text, tokenize='trigram')"

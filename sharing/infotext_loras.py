@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..stack.entry import LoraEntry
+from ..stack.errors import StackFormatError
 from ..stack.stack import LoraStack
 from ..stack.tag import parse_prompt
 from .infotext import Infotext
 
 Source = Literal["tag", "AddNet fields", "Lora_N fields", "Civitai resources"]
+
+OWN_FIELD = "LoRA Deck"
+"""Written by this pack where tags that A1111 can read cannot say all: the stack in JSON."""
 
 _HASH = re.compile(r"(?:0x)?([0-9a-fA-F]{8,64})")
 _EXTENSION = re.compile(r"\.(?:safetensors|sft|pt|pth|ckpt|bin)$", re.IGNORECASE)
@@ -96,23 +101,30 @@ def stack_of(infotext: Infotext, loras: tuple[NamedLora, ...]) -> LoraStack:
     A name that comes twice counts as in A1111: the last weight times the number of occurrences. A hires prompt has
     tags of its own there, which become the weights of the hires pass.
     """
-    parsed = parse_prompt(infotext.prompt)
-    first = [lora for lora in loras if lora.entry.name]
-    entries = _merged([lora.entry for lora in first])
+    notes = list(parse_prompt(infotext.prompt).stack.notes)
+    renamed = {old.entry.name: new.entry.name for old, new in zip(named_loras(infotext), loras, strict=False)}
+    own = _own_stack(infotext.fields)
+    if own is not None and {entry.name for entry in own} == renamed.keys():
+        return LoraStack(tuple(replace(entry, name=renamed[entry.name]) for entry in own), tuple(notes))
+    entries = _merged([lora.entry for lora in loras if lora.entry.name])
     hires = _texts(infotext.fields.get("Hires prompt"))
-    notes = list(parsed.stack.notes)
     if hires:
-        renamed = dict(zip((lora.entry.name for lora in named_loras(infotext)), (x.entry.name for x in loras),
-                           strict=False))  # fmt: skip
-        second = parse_prompt(hires, repeats="a1111")
-        entries = _with_hires(entries, [replace(e, name=renamed.get(e.name, e.name)) for e in second.stack])
-        notes.extend(second.stack.notes)
+        second = parse_prompt(hires, repeats="a1111").stack
+        entries = _with_hires(entries, [replace(e, name=renamed.get(e.name, e.name)) for e in second])
+        notes.extend(second.notes)
     notes.extend(
         f"{lora.title or 'A resource'} of Civitai (version {lora.version_id}) is named by its number only."
         for lora in loras
         if not lora.entry.name
     )
     return LoraStack(tuple(entries), tuple(notes))
+
+
+def _own_stack(fields: Mapping[str, Any]) -> LoraStack | None:
+    try:
+        return LoraStack.from_json(json.loads(_texts(fields.get(OWN_FIELD))))
+    except (ValueError, RecursionError, StackFormatError):
+        return None
 
 
 def _merged(entries: list[LoraEntry]) -> list[LoraEntry]:
