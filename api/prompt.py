@@ -11,10 +11,10 @@ from typing import Any
 
 from ..library.known import Known, known
 from ..library.resolve import current
-from ..sharing.fill import Filler, applies
+from ..sharing.fill import Filler
 from ..sharing.lock import OtherContent
 from ..sharing.missing import current_wants, wants
-from ..sharing.records import current_records
+from ..sharing.records import current_records, is_recorded
 
 logger = logging.getLogger("lora_deck")
 
@@ -29,7 +29,7 @@ def on_prompt(json_data: dict[str, Any]) -> dict[str, Any]:
     """The host's prompt handler; runs on the event loop, so it reads the graph and the index and nothing else."""
     current_wants.set({})
     prompt = json_data.get("prompt")
-    if not isinstance(prompt, dict) or not applies(prompt):
+    if not isinstance(prompt, dict) or not is_recorded(prompt):
         return json_data
     extra_data = json_data.get("extra_data")
     if extra_data is None:

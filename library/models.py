@@ -1,5 +1,5 @@
-"""Checkpoints and diffusion models: which architecture they are, by the keys in their header, and their hash where it is
-asked for."""
+"""Checkpoints and diffusion models: which architecture they are, by the keys in their header, and their hash, where
+it is asked for."""
 
 from __future__ import annotations
 

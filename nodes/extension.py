@@ -13,6 +13,8 @@ from .lora_stack_save import LoraStackSave
 from .lora_stack_to_list import LoraStackToList
 from .lora_stack_to_ray import LoraStackToRay
 from .prompt_lora_parser import PromptLoraParser
+from .read_infotext import ReadInfotext
+from .save_image_infotext import SaveImageInfotext
 
 
 class LoraDeckExtension(ComfyExtension):
@@ -24,5 +26,5 @@ class LoraDeckExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             PromptLoraParser, LoraStackAdd, BlockWeight, DynRank, LoraStackApply, LoraStackSave, LoraStackToList,
-            LoraStackToRay,
+            LoraStackToRay, SaveImageInfotext, ReadInfotext,
         ]  # fmt: skip

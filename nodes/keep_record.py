@@ -1,7 +1,8 @@
-"""Writes what an Apply applied to where nodes that save pictures read it."""
+"""Writes what an Apply applied, and what came out of nodes, to where nodes that save pictures read it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from comfy_execution.utils import get_executing_context
@@ -22,8 +23,22 @@ def keep_record(hidden: Any, applied: Applied, sampling_pass: SamplingPass) -> N
         applied.left_out,
         applied.architecture,
     )
+    _keep(hidden, record.to_json())
+
+
+def keep_outputs(hidden: Any, outputs: Mapping[int, object]) -> None:
+    """Records values (of JSON) that came out of a node, by output: linked text is known only when the graph runs."""
+    _keep(hidden, {"outputs": {str(slot): value for slot, value in outputs.items()}})
+
+
+def list_index() -> int:
+    """Which item of a list the node that executes is at; 0 without a list."""
     context = get_executing_context()
-    index = context.list_index if context is not None and context.list_index is not None else 0
+    return context.list_index if context is not None and context.list_index is not None else 0
+
+
+def _keep(hidden: Any, record: Mapping[str, Any]) -> None:
+    context = get_executing_context()
     run = context.prompt_id if context is not None else None
     extra_pnginfo = hidden.extra_pnginfo if isinstance(hidden.extra_pnginfo, dict) else None
-    current_records.keep(hidden.prompt or {}, str(hidden.unique_id), index, run, record.to_json(), extra_pnginfo)
+    current_records.keep(hidden.prompt or {}, str(hidden.unique_id), list_index(), run, record, extra_pnginfo)

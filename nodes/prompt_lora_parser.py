@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..stack.errors import StackFormatError
 from ..stack.foreign import as_stack
 from ..stack.tag import Repeats, WeightOrder, parse_prompt
+from .keep_record import keep_outputs
 from .names_exist import names_exist
 from .show import show_text
 from .sockets import CATEGORY, Stack, stack_input
@@ -54,7 +55,7 @@ class PromptLoraParser(io.ComfyNode):
                 io.String.Output("text", tooltip="The prompt without its tags."),
                 Stack.Output("stack", tooltip="The LoRAs, in order of appearance."),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
@@ -76,6 +77,7 @@ class PromptLoraParser(io.ComfyNode):
         parsed = parse_prompt(text, weight_order, repeats)
         found = ", ".join(entry.name for entry in parsed.stack) or "no LoRA"
         show_text(cls.hidden.unique_id, "\n".join((found, *parsed.stack.notes)))
+        keep_outputs(cls.hidden, {0: parsed.text})
         return io.NodeOutput(parsed.text, as_stack(stack) + parsed.stack)
 
 

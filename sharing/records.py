@@ -17,17 +17,26 @@ from typing import Any
 from .missing import APPLY
 from .record import put
 
+RECORDED = frozenset({APPLY, "PromptLoraParser", "ReadInfotext"})
+"""Nodes that keep records: what they applied, or what came out of them."""
+
 KEPT = 512
 """Results; a record takes a few kilobytes."""
 LONG = 4096
 """Characters of a text from which on its hash stands for it."""
-WAITING = 1024
-"""Queued prompts that are told what a run before theirs records; the host holds them as well while they wait."""
+WAITING = 2048
+"""Nodes of queued prompts that are told what a run before theirs records; the host holds them as well meanwhile."""
+
+
+def is_recorded(prompt: Mapping[str, Any]) -> bool:
+    """Whether any node of a prompt keeps records."""
+    kinds = (node.get("class_type") for node in prompt.values() if isinstance(node, Mapping))
+    return any(isinstance(kind, str) and kind in RECORDED for kind in kinds)
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """A queued prompt's Apply of which no run is known yet."""
+    """A queued prompt's node of which no run is known yet."""
 
     key: tuple[str, str]
     extra_pnginfo: MutableMapping[str, Any]
@@ -36,7 +45,7 @@ class _Waiting:
 
 
 class Records:
-    """What each `LoraStackApply` applied, by node and by what led to it. For any thread."""
+    """What each node of `RECORDED` recorded, by node and by what led to it. For any thread."""
 
     def __init__(self) -> None:
         self._runs: OrderedDict[tuple[str, str], tuple[object, dict[int, Mapping[str, Any]]]] = OrderedDict()
@@ -45,9 +54,9 @@ class Records:
         self._lock = threading.Lock()
 
     def insert(self, prompt: Mapping[str, Any], extra_pnginfo: MutableMapping[str, Any]) -> None:
-        """Writes what is known of a prompt's Applies; a run that still waits in the queue adds its own later."""
+        """Writes what is known of a prompt's nodes; a run that still waits in the queue adds its own later."""
         for node_id, node in prompt.items():
-            if not isinstance(node, Mapping) or node.get("class_type") != APPLY:
+            if not isinstance(node, Mapping) or node.get("class_type") not in RECORDED:
                 continue
             key = (str(node_id), signature(prompt, node_id))
             with self._lock:

@@ -93,7 +93,9 @@ def trace(graph: Graph, node_id: str, name: str = "images") -> Traced:
     if len(chains) > 1 or len(chains[0]) < 2:
         return Traced(first)
     (_, _), (second, way) = chains[0][0], chains[0][1]
-    enlarged = [step for step in way if "upscale" in graph.kind(step).lower() or graph.kind(step).startswith("ImageScale")]
+    enlarged = [
+        step for step in way if "upscale" in graph.kind(step).lower() or graph.kind(step).startswith("ImageScale")
+    ]
     if len(chains[0]) > 2 or not (enlarged or "upscale" in graph.kind(second).lower()):
         return Traced(first)
     return Traced(first, _pass(graph, second), _upscaler(graph, enlarged[0] if enlarged else second))
@@ -179,7 +181,7 @@ def _pass(graph: Graph, node_id: str) -> Pass:
         negative = ""
     return Pass(
         None if prompt is None else parse_prompt(prompt).text, negative, steps, sampler, scheduler, cfg, seed, denoise,
-        guidance, model_name, _size(graph, node_id), _lora_nodes(model_nodes, clip_nodes),
+        guidance, model_name, _size(graph, node_id), _lora_nodes(graph, model_nodes, clip_nodes, prompt is None),
     )  # fmt: skip
 
 
@@ -187,10 +189,12 @@ def _agreed(passes: list[Pass]) -> Pass:
     """What all say, with what only some say left out."""
     first = passes[0]
     for other in passes[1:]:
-        first = replace(first, **{
+        apart: dict[str, Any] = {
             f.name: () if f.name == "loras" else None
-            for f in fields(Pass) if getattr(first, f.name) != getattr(other, f.name)
-        })  # fmt: skip
+            for f in fields(Pass)
+            if getattr(first, f.name) != getattr(other, f.name)
+        }
+        first = replace(first, **apart)
     return first
 
 
@@ -289,9 +293,13 @@ def _upstream(graph: Graph, node_id: str, name: str) -> Iterator[str]:
         link = graph.link(link[0], name)
 
 
-def _lora_nodes(on_model: list[str], on_clip: list[str]) -> tuple[LoraNode, ...]:
+def _lora_nodes(graph: Graph, on_model: list[str], on_clip: list[str], unknown_clip: bool) -> tuple[LoraNode, ...]:
+    """`unknown_clip`: whether the way of the text could not be followed; then what has a text encoder changes it."""
     order = [*reversed(on_model), *(node for node in reversed(on_clip) if node not in on_model)]
-    return tuple(LoraNode(node, node in on_model, node in on_clip) for node in dict.fromkeys(order))
+    return tuple(
+        LoraNode(node, node in on_model, node in on_clip or (unknown_clip and graph.link(node, "clip") is not None))
+        for node in dict.fromkeys(order)
+    )
 
 
 def _size(graph: Graph, node_id: str) -> tuple[int, int] | None:

@@ -57,10 +57,10 @@ def infotext(first: PassText, hires: PassText | None, values: Mapping[str, Any],
     """
     names = _names([*first.loras, *(hires.loras if hires else ())])
     tags = print_tags(first.loras, names)
-    prompt = with_tags(first.prompt, tags)
+    prompt = first.prompt + tags
     extra: dict[str, Any] = {}
     if hires is not None:
-        second = with_tags(hires.prompt, print_tags(hires.loras, names))
+        second = hires.prompt + print_tags(hires.loras, names)
         if second != prompt:
             extra["Hires prompt"] = second
         if hires.negative != first.negative:
@@ -87,11 +87,6 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if any(c in text for c in ",:\n") else text
 
 
-def with_tags(prompt: str, tags: str) -> str:
-    """The prompt with its tags behind it; a space between them only where there is none."""
-    return prompt + (" " if prompt and tags and not prompt[-1].isspace() else "") + tags
-
-
 def sampler_fields(sampler: str | None, scheduler: str | None) -> dict[str, str | None]:
     """`Sampler` and `Schedule type` of the host's names."""
     label, schedule = a1111_names(sampler or "", scheduler or "")
@@ -99,13 +94,16 @@ def sampler_fields(sampler: str | None, scheduler: str | None) -> dict[str, str 
 
 
 def print_tags(loras: Sequence[WrittenLora], names: Mapping[str, str]) -> str:
-    """The tags; what was applied twice in the same way is one tag, because A1111 counts repeats otherwise."""
+    """The tags, with nothing between them, so that the prompt reads back as it was.
+
+    What was applied twice in the same way is one tag, because A1111 counts repeats otherwise.
+    """
     merged: dict[tuple[Any, ...], WrittenLora] = {}
     for lora in loras:
         key = (lora.file, lora.entry.dyn, lora.blocks, lora.entry.lbwe)
         before = merged.get(key)
         merged[key] = lora if before is None else replace(lora, te=before.te + lora.te, unet=before.unet + lora.unet)
-    return " ".join(_tag(names[lora.file], lora) for lora in merged.values())
+    return "".join(_tag(names[lora.file], lora) for lora in merged.values())
 
 
 def _tag(name: str, lora: WrittenLora) -> str:

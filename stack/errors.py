@@ -17,6 +17,10 @@ class StackFormatError(LoraDeckError):
     """A value that was handed in as a stack is none, or its JSON is of a newer major version."""
 
 
+class InfotextError(LoraDeckError):
+    """An infotext does not say what is needed of it."""
+
+
 _SHOWN = 3
 
 
