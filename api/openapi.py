@@ -6,10 +6,11 @@ import re
 from typing import Any
 
 from ..library.fields import FIELDS
-from . import a1111, changes, loras, pictures, sharing_routes
+from . import a1111, changes, infotext_routes, loras, pictures, sharing_routes
 from .route import Param, Route
 
-ROUTES: tuple[Route, ...] = (*loras.ROUTES, *changes.ROUTES, *pictures.ROUTES, *sharing_routes.ROUTES)
+ROUTES: tuple[Route, ...] = (*loras.ROUTES, *changes.ROUTES, *pictures.ROUTES, *sharing_routes.ROUTES,
+                              *infotext_routes.ROUTES)  # fmt: skip
 
 _STRING: dict[str, Any] = {"type": "string"}
 _INTEGER: dict[str, Any] = {"type": "integer"}
@@ -87,6 +88,16 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "changes": {"type": "array", "items": _object({
             "graph": _STRING, "node": _STRING, "index": {"type": ["integer", "string"]}, "value": {}})},
         **{key: {"type": "array", "items": _ref("NamedLora")} for key in ("found", "missing", "differing")}}),
+    "Infotext": _object({
+        "text": _STRING, "workflow": _BOOLEAN, "note": _STRING, "prompt": _STRING, "clean_prompt": _STRING,
+        "negative": _STRING, "fields": {"type": "object"}, "stack": {"type": "object"}, "repeats": _BOOLEAN,
+        "steps": {"type": ["integer", "null"]}, "cfg": _MAYBE_NUMBER, "seed": {"type": ["integer", "null"]},
+        "size": {"type": ["array", "null"], "items": _INTEGER}, "sampler": _MAYBE_STRING, "scheduler": _MAYBE_STRING,
+        "model": _MAYBE_STRING,
+        "loras": {"type": "array", "items": {"type": "object", "required": ["name", "found"], "properties": {
+            "name": _MAYBE_STRING, "written": _MAYBE_STRING, "file": _MAYBE_STRING, "te": _MAYBE_NUMBER,
+            "unet": _MAYBE_NUMBER, "hash": _STRING, "note": _STRING,
+            "found": {"type": "string", "enum": ["hash", "name", "missing"]}}}}}),
     "Refusal": {"type": "object", "required": ["error"], "properties": {"error": _STRING}},
     "A1111Lora": _object({"name": _STRING, "alias": _STRING, "path": _STRING, "metadata": {"type": "object"}}),
 }  # fmt: skip

@@ -5,9 +5,9 @@ from .files import Fingerprint, LoraFile
 from .hashing import Hashes
 from .identity import Identity
 from .library import Library
-from .resolve import claims, current, hashes, identify, names, record_use, resolve
+from .resolve import current, hashes, identify, names, record_use, resolve
 
 __all__ = [
-    "Fingerprint", "Hashes", "Identity", "Library", "LoraFile", "claims", "current", "find_content", "hashes",
-    "identify", "names", "record_use", "resolve",
+    "Fingerprint", "Hashes", "Identity", "Library", "LoraFile", "current", "find_content", "hashes", "identify",
+    "names", "record_use", "resolve",
 ]  # fmt: skip

@@ -93,15 +93,16 @@ def hash_of(store: Store, folders: Iterable[tuple[str, str]], name: str) -> str 
     return sha256
 
 
-def with_hash(store: Store, digits: str) -> str | None:
-    """Path of a model that is there and whose known hash begins with the digits."""
-    rows = store.connection().execute(
-        "SELECT path, size, mtime_ns FROM model_hashes WHERE sha256 BETWEEN ? AND ?", (digits, digits + "g")
-    ).fetchall()
-    for path, size, mtime_ns in rows:
+def with_hash(store: Store, folders: Iterable[tuple[str, str]], names: Iterable[str], digits: str) -> str | None:
+    """That one of `names`, as a combo shows them, whose known hash begins with the digits; nothing is computed."""
+    folders = tuple(folders)
+    known = {path: Fingerprint(size, mtime_ns) for path, size, mtime_ns in store.connection().execute(
+        "SELECT path, size, mtime_ns FROM model_hashes WHERE sha256 BETWEEN ? AND ?", (digits, digits + "g"))}  # fmt: skip
+    for name in names if known else ():
         try:
-            if Fingerprint.of(path) == Fingerprint(size, mtime_ns):
-                return str(path)
+            path = path_of(folders, name)
+            if known.get(storable(path)) == Fingerprint.of(path):
+                return name
         except OSError:
             continue
     return None

@@ -59,12 +59,6 @@ def hashes(file: LoraFile) -> Hashes | None:
     return verified_hash(current().store, file.id)
 
 
-def claims(file: LoraFile) -> tuple[str, ...]:
-    """Hashes, lower case, that the header of a resolved file says it has: unproven."""
-    rows = current().store.connection().execute("SELECT digits FROM claims WHERE file = ?", (file.id,)).fetchall()
-    return tuple(row[0] for row in rows)
-
-
 def identify(file: LoraFile) -> Identity:
     """What tells a resolved file from all others, its hashes computed now where they are not known yet.
 

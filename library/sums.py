@@ -56,6 +56,12 @@ def verified_hash(store: Store, file_id: int, progress: Callable[[int], None] = 
     return hashes
 
 
+def claimed_hashes(store: Store, file_id: int) -> tuple[str, ...]:
+    """Hashes, lower case, that the header of a file says it has: unproven."""
+    rows = store.connection().execute("SELECT digits FROM claims WHERE file = ?", (file_id,)).fetchall()
+    return tuple(row[0] for row in rows)
+
+
 def same_content(store: Store, file_ids: list[int]) -> bool:
     """Whether the files hold the same bytes. Files of different size are never read for it."""
     marks = ", ".join("?" * len(file_ids))

@@ -12,7 +12,6 @@ import folder_paths
 from comfy_api.latest import io
 
 from .. import library
-from ..library.models import path_of, with_hash
 from ..sharing.graph import as_link
 from ..sharing.infotext import Infotext
 from ..sharing.read_here import read_here, read_picture_here
@@ -77,7 +76,8 @@ class ReadInfotext(io.ComfyNode):
 
     @classmethod
     def execute(cls, text: str, image: str | None = None) -> io.NodeOutput:
-        found = read_here(text) if _is_text(text) or not image else read_picture_here(_content(image))
+        own = library.current()
+        found = read_here(text, own) if _is_text(text) or not image else read_picture_here(_content(image), own)
         changed_files.record(cls.hidden.unique_id, found.files, found.asked)
         info = found.infotext
         sampler, scheduler = found.sampling(comfy.samplers.SAMPLER_NAMES, comfy.samplers.SCHEDULER_NAMES)
@@ -93,7 +93,7 @@ class ReadInfotext(io.ComfyNode):
             "seed": found.seed,
             "width": width,
             "height": height,
-            "model_name": _model(info),
+            "model_name": found.model(folder_paths.get_filename_list("checkpoints")),
         }
         _check(values, _linked(cls.hidden.prompt, str(cls.hidden.unique_id)), info)
         keep_outputs(cls.hidden, {n: v for n, (k, v) in enumerate(values.items()) if k != "stack" and v is not None})
@@ -141,33 +141,3 @@ def _pictures() -> list[str]:
 
 def _content(image: str) -> bytes:
     return Path(folder_paths.get_annotated_filepath(image)).read_bytes()
-
-
-def _model(info: Infotext) -> str | None:
-    """The checkpoint that the text means, as its loader's combo has it: by hash where one is known, or by name."""
-    names: list[str] = folder_paths.get_filename_list("checkpoints")
-    own = library.current()
-    digits = str(info.fields.get("Model hash", "")).strip().lower()
-    if len(digits) >= 8 and all(c in "0123456789abcdef" for c in digits):
-        path = with_hash(own.store, digits)
-        for name in names if path is not None else ():
-            if Path(str(path)).samefile(path_of(own.roots.models, name)):
-                return name
-    wanted = str(info.fields.get("Model", "")).strip().replace("\\", "/")
-    if not wanted:
-        return None
-    for spelled in (_path, _stem):
-        same = [name for name in names if spelled(name).lower() == spelled(wanted).lower()]
-        if len(same) == 1:
-            return same[0]
-    return None
-
-
-def _path(name: str) -> str:
-    return name.replace("\\", "/")
-
-
-def _stem(name: str) -> str:
-    base = _path(name).rpartition("/")[2]
-    stem, dot, extension = base.rpartition(".")
-    return stem if dot and extension.lower() in ("safetensors", "sft", "ckpt", "pt", "pth", "bin") else base

@@ -21,7 +21,13 @@ WELL_KNOWN = frozenset({
 _KEY_CHARACTER = re.compile(r"[\w \-/]")
 _QUOTED = re.compile(r'"(?:\\.|[^\\"])+"\s*(?=,|$)')
 _BAR = re.compile(r"\s\|\s")
-_JSON = json.JSONDecoder()
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(text)
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_number)
 _JSON_TRIES = 64
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..library import LoraFile
+from ..library import Library, LoraFile
+from ..library.models import with_hash
+from ..library.names import base_of, without_extension
 from ..stack.printer import print_tag
 from ..stack.stack import LoraStack
 from ..stack.tag import TagMatch, parse_prompt
@@ -27,6 +30,7 @@ class ReadHere:
     infotext: Infotext
     loras: tuple[FoundLora, ...]
     stack: LoraStack
+    library: Library
     text: str = ""
     """The infotext itself; empty where there is none."""
     workflow: bool = False
@@ -79,6 +83,20 @@ class ReadHere:
         schedule = fields.get("Schedule type") or fields.get("Scheduler") or ""
         return host_names(str(fields.get("Sampler", "")), str(schedule), samplers, schedulers)
 
+    def model(self, names: Sequence[str]) -> str | None:
+        """The checkpoint that the text means, out of a combo's: by its hash where one is known, else by its name."""
+        digits = str(self.infotext.fields.get("Model hash", "")).strip().lower()
+        if re.fullmatch("[0-9a-f]{8,64}", digits):
+            known = with_hash(self.library.store, self.library.roots.models, names, digits)
+            if known is not None:
+                return known
+        wanted = str(self.infotext.fields.get("Model", "")).strip()
+        for spelled in (_path, _stem):
+            same = [name for name in names if wanted and spelled(name) == spelled(wanted)]
+            if len(same) == 1:
+                return same[0]
+        return None
+
     def summary(self) -> str:
         """What was found, for a person: one line per LoRA, then what could not be read."""
         words = {"hash": "found by hash", "name": "found by name", "missing": "missing"}
@@ -115,18 +133,26 @@ def _tag(prompt: str, tag: TagMatch, found: FoundLora) -> str:
     return prompt[tag.start : tag.end] if found.lora.entry.name == found.written else print_tag(found.lora.entry)
 
 
-def read_here(text: str) -> ReadHere:
-    """Reads a text and looks its LoRAs up. Blocks on the disk."""
-    return _here(read_infotext(text), text, False)
+def read_here(text: str, own: Library) -> ReadHere:
+    """Reads a text and looks its LoRAs up in a library. Blocks on the disk."""
+    return _here(read_infotext(text), text, False, own)
 
 
-def read_picture_here(content: bytes) -> ReadHere:
-    """Reads a picture's bytes and looks its LoRAs up. Blocks on the disk."""
+def read_picture_here(content: bytes, own: Library) -> ReadHere:
+    """Reads a picture's bytes and looks its LoRAs up in a library. Blocks on the disk."""
     found = read_picture(content)
-    return _here(found.infotext, found.text, found.workflow)
+    return _here(found.infotext, found.text, found.workflow, own)
 
 
-def _here(infotext: Infotext, text: str, workflow: bool) -> ReadHere:
-    loras = find_loras(named_loras(infotext))
+def _here(infotext: Infotext, text: str, workflow: bool, own: Library) -> ReadHere:
+    loras = find_loras(named_loras(infotext), own)
     stack = stack_of(infotext, tuple(found.lora for found in loras))
-    return ReadHere(infotext, loras, stack, text, workflow)
+    return ReadHere(infotext, loras, stack, own, text, workflow)
+
+
+def _path(name: str) -> str:
+    return name.replace("\\", "/").lower()
+
+
+def _stem(name: str) -> str:
+    return without_extension(base_of(_path(name)))

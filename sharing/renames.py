@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .. import library
-from ..library import Hashes, LoraFile
-from ..library.find import spelling
+from ..library import Library, LoraFile
+from ..library.find import find, spelling
+from ..library.sums import claimed_hashes, verified_hash
 from ..stack.errors import AmbiguousLoraError, LoraNotFoundError
 from .infotext_loras import NamedLora
 
@@ -44,24 +44,24 @@ class FoundLora:
         }
 
 
-def find_loras(loras: tuple[NamedLora, ...]) -> tuple[FoundLora, ...]:
+def find_loras(loras: tuple[NamedLora, ...], own: Library) -> tuple[FoundLora, ...]:
     """Looks each LoRA up. Blocks on the disk: files of the names given are hashed where the text gives a hash."""
-    return tuple(_find(lora) for lora in loras)
+    return tuple(_find(lora, own) for lora in loras)
 
 
-def _find(lora: NamedLora) -> FoundLora:
+def _find(lora: NamedLora, own: Library) -> FoundLora:
     name = lora.entry.name
     if not name:
         title = lora.title or "This LoRA"
         return FoundLora(lora, "", "missing", note=f"{title} is named by its number on Civitai only.")
-    here, problem = _resolve(name)
+    here, problem = _resolve(own, name)
     if not lora.hash:
         return FoundLora(lora, name, "name" if here else "missing", here, problem)
-    if here is not None and has_hash(here, lora.hash):
+    if here is not None and has_hash(own, here, lora.hash):
         return FoundLora(lora, name, "hash", here)
-    by_hash, _ = _resolve(lora.hash)
-    if by_hash is not None and has_hash(by_hash, lora.hash):
-        local = spelling(library.current(), by_hash.name)
+    by_hash, _ = _resolve(own, lora.hash)
+    if by_hash is not None and has_hash(own, by_hash, lora.hash):
+        local = spelling(own, by_hash.name)
         renamed = replace(lora, entry=replace(lora.entry, name=local))
         return FoundLora(renamed, name, "hash", by_hash, "" if local == name else f"It is named {name} in the text.")
     if here is not None:
@@ -69,22 +69,19 @@ def _find(lora: NamedLora) -> FoundLora:
     return FoundLora(lora, name, "missing", None, problem)
 
 
-def has_hash(file: LoraFile, digits: str) -> bool:
+def has_hash(own: Library, file: LoraFile, digits: str) -> bool:
     """Whether a file's hash, of the whole or of what lies behind the header, begins with the digits.
 
     A hash that its header claims counts as well: A1111 writes that one.
     """
-    known = library.hashes(file)
-    found = _digits(known) + library.claims(file)
-    return any(own.startswith(digits) or digits.startswith(own) for own in found)
+    known = verified_hash(own.store, file.id)
+    computed = (known.sha256, known.data_sha256 or "") if known else ()
+    found = (*computed, *claimed_hashes(own.store, file.id))
+    return any(hash and (hash.startswith(digits) or digits.startswith(hash)) for hash in found)
 
 
-def _digits(hashes: Hashes | None) -> tuple[str, ...]:
-    return () if hashes is None else (hashes.sha256, *([hashes.data_sha256] if hashes.data_sha256 else []))
-
-
-def _resolve(name: str) -> tuple[LoraFile | None, str]:
+def _resolve(own: Library, name: str) -> tuple[LoraFile | None, str]:
     try:
-        return library.resolve(name), ""
+        return find(own, name), ""
     except (LoraNotFoundError, AmbiguousLoraError) as error:
         return None, str(error)
