@@ -89,7 +89,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "graph": _STRING, "node": _STRING, "index": {"type": ["integer", "string"]}, "value": {}})},
         **{key: {"type": "array", "items": _ref("NamedLora")} for key in ("found", "missing", "differing")}}),
     "Infotext": _object({
-        "text": _STRING, "workflow": _BOOLEAN, "note": _STRING, "prompt": _STRING, "clean_prompt": _STRING,
+        "text": _STRING, "workflow": _BOOLEAN, "note": _STRING, "program": _STRING,
+        "hires_weights": _BOOLEAN, "prompt": _STRING, "clean_prompt": _STRING,
         "negative": _STRING, "fields": {"type": "object"}, "stack": {"type": "object"}, "repeats": _BOOLEAN,
         "steps": {"type": ["integer", "null"]}, "cfg": _MAYBE_NUMBER, "seed": {"type": ["integer", "null"]},
         "size": {"type": ["array", "null"], "items": _INTEGER}, "sampler": _MAYBE_STRING, "scheduler": _MAYBE_STRING,

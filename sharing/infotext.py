@@ -37,6 +37,8 @@ class Infotext:
     """Name → text, or decoded JSON where it is that; sizes are kept as `WxH`."""
     note: str = ""
     """Why nothing, or not all, could be read: a sentence for the user."""
+    program: str = ""
+    """Whose own format it is, where it is no infotext."""
 
     @property
     def is_empty(self) -> bool:
@@ -77,7 +79,7 @@ def read_infotext(text: str) -> Infotext:
     if text[0] in "{[":
         foreign = _foreign(text)
         if foreign:
-            return Infotext(note=foreign)
+            return foreign
     lines = text.split("\n")
     if len(lines) == 1:
         lines = _parted(text)
@@ -158,17 +160,16 @@ def _cut(text: str) -> str:
     return text.rstrip().removesuffix(".").rstrip()
 
 
-def _foreign(text: str) -> str:
-    """What a text that is JSON is said to be; empty where it is none."""
+def _foreign(text: str) -> Infotext | None:
+    """What a text that is JSON is said to be; `None` where it is none."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        return ""
+        return None
     if not isinstance(content, dict | list):
-        return ""
-    program = next((name for key, name in _FOREIGN if f'"{key}"' in text), "another program")
-    return (
-        f"This is JSON as {program} writes it, and no infotext. Nothing was read; open it with {program}."
-        if program != "another program"
-        else "This is JSON of another program, and no infotext. Nothing was read."
-    )
+        return None
+    program = next((name for key, name in _FOREIGN if f'"{key}"' in text), "")
+    whose = f"as {program} writes it" if program else "of another program"
+    then = f"; open it with {program}" if program else ""
+    note = f"This is JSON {whose}, and no infotext. Nothing was read{then}."
+    return Infotext(note=note, program=program or "another program")

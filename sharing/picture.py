@@ -69,7 +69,7 @@ def _read(image: Image.Image) -> PictureText:
     elif chunks.get("Software") == "NovelAI" or _is_novelai(chunks.get("Comment")):
         infotext = _novelai(chunks)
     else:
-        infotext = Infotext(note=_nothing(chunks))
+        infotext = Infotext(note=_nothing(chunks), program="InvokeAI" if _is_invokeai(chunks) else "")
     workflow = any(name in chunks for name in _WORKFLOW)
     return PictureText(infotext, text, workflow, _json_object(chunks.get("lora_deck")))
 
@@ -157,12 +157,16 @@ def _novelai(chunks: Mapping[str, str]) -> Infotext:
     fields = {name: str(comment[key]) for name, key in names.items() if isinstance(comment.get(key), int | float | str)}
     negative = comment.get("uc")
     prompt = "\n".join(line.strip() for line in chunks.get("Description", "").strip().split("\n"))
-    return Infotext(prompt, negative.strip() if isinstance(negative, str) else "", fields, NOVELAI)
+    return Infotext(prompt, negative.strip() if isinstance(negative, str) else "", fields, NOVELAI, "NovelAI")
 
 
 def _nothing(chunks: Mapping[str, str]) -> str:
     if any(name in chunks for name in _WORKFLOW):
         return "This picture carries a ComfyUI workflow and no infotext. Drop it on the canvas to open the workflow."
-    if any(name.startswith(("invokeai", "sd-metadata", "Dream")) for name in chunks):
+    if _is_invokeai(chunks):
         return "This picture is InvokeAI's, which writes metadata of its own and no infotext. Nothing was read."
     return NOTHING
+
+
+def _is_invokeai(chunks: Mapping[str, str]) -> bool:
+    return any(name.startswith(("invokeai", "sd-metadata", "Dream")) for name in chunks)

@@ -10,7 +10,7 @@ from typing import Any
 from ..library import Library, LoraFile
 from ..library.models import with_hash
 from ..library.names import base_of, without_extension
-from ..stack.printer import print_tag
+from ..stack.printer import print_stack, print_tag
 from ..stack.stack import LoraStack
 from ..stack.tag import TagMatch, parse_prompt
 from .infotext import Infotext, read_infotext
@@ -43,16 +43,19 @@ class ReadHere:
 
     @property
     def tagged(self) -> str:
-        """The prompt with its tags under the names that hold here, other LoRAs of the text as tags behind it."""
-        tags = [tag for tag in parse_prompt(self.infotext.prompt).tags if tag.entry is not None]
+        """The prompt with its tags under the names that hold here; where tags stand for less than the stack says (other
+        fields name LoRAs, a hires prompt has tags of its own), the stack's tags behind the bare prompt."""
+        prompt = self.infotext.prompt
+        tags = [tag for tag in parse_prompt(prompt).tags if tag.entry is not None]
         parts: list[str] = []
         position = 0
         for tag, found in zip(tags, self.loras, strict=False):
-            parts.append(self.infotext.prompt[position : tag.start] + _tag(self.infotext.prompt, tag, found))
+            parts.append(prompt[position : tag.start] + _tag(prompt, tag, found))
             position = tag.end
-        text = "".join(parts) + self.infotext.prompt[position:]
-        more = " ".join(print_tag(x.lora.entry) for x in self.loras[len(tags) :] if x.lora.entry.name)
-        return f"{text} {more}".strip() if more else text
+        text = "".join(parts) + prompt[position:]
+        if parse_prompt(text, repeats="a1111").stack.entries == self.stack.entries:
+            return text
+        return f"{self.prompt.rstrip()} {print_stack(self.stack)}".strip()
 
     @property
     def seed(self) -> int | None:
@@ -61,8 +64,8 @@ class ReadHere:
 
     @property
     def repeats(self) -> bool:
-        """Whether a name comes twice, which A1111 counts in a way of its own."""
-        names = [found.lora.entry.name for found in self.loras]
+        """Whether a name comes twice in `tagged`, which A1111 counts in a way of its own."""
+        names = [entry.name for entry in parse_prompt(self.tagged).stack]
         return len(set(names)) < len(names)
 
     @property
@@ -114,6 +117,8 @@ class ReadHere:
             "text": self.text,
             "workflow": self.workflow,
             "note": info.note,
+            "program": info.program,
+            "hires_weights": any(e.weights("first") != e.weights("hires") for e in self.stack),
             "prompt": self.tagged,
             "clean_prompt": self.prompt,
             "negative": info.negative,

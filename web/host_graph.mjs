@@ -152,6 +152,21 @@ export function addNode(graph, type, place) {
     return node
 }
 
+/** @param {string} type @param {string} name @returns {string[]} what a combo of a node offers */
+export function optionsOf(type, name) {
+    const widget = window.LiteGraph.createNode(type)?.widgets?.find((/** @type {Widget} */ w) => w.name === name)
+    const values = widget?.options?.values
+    return (typeof values === "function" ? values() : (values ?? [])).map(String)
+}
+
+/** @param {Node} node @param {string} name of a widget @param {any} value */
+export function setWidget(node, name, value) {
+    const widget = node.widgets?.find((/** @type {Widget} */ w) => w.name === name)
+    if (!widget) return
+    widget.value = value
+    widget.callback?.(value)
+}
+
 /** @param {string} type @returns {{title: string, size: [number, number]}} of a node that is not made yet */
 export function nodeLooks(type) {
     const node = window.LiteGraph.createNode(type)

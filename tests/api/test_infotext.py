@@ -50,7 +50,11 @@ def text(tags: str, hashes: str = "") -> str:
 def test_a_picture_with_its_files_found_by_hash(deck: Served) -> None:
     written = texts.A1111.replace("0123456789ab", digits(deck, "styles/here.safetensors"))
     found = ask(deck, texts.png(parameters=written))
-    assert (found["sampler"], found["scheduler"], found["model"]) == ("dpmpp_2m", "karras", "sub/harbour_v2.safetensors")
+    assert (found["sampler"], found["scheduler"], found["model"]) == (
+        "dpmpp_2m",
+        "karras",
+        "sub/harbour_v2.safetensors",
+    )
     assert (found["steps"], found["cfg"], found["seed"], found["size"]) == (28, 6.5, 123456789012, [832, 1216])
     ink, grain = found["loras"]
     assert (ink["name"], ink["written"], ink["found"]) == ("here", "inkwash final", "hash")
