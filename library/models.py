@@ -97,7 +97,8 @@ def with_hash(store: Store, folders: Iterable[tuple[str, str]], names: Iterable[
     """That one of `names`, as a combo shows them, whose known hash begins with the digits; nothing is computed."""
     folders = tuple(folders)
     known = {path: Fingerprint(size, mtime_ns) for path, size, mtime_ns in store.connection().execute(
-        "SELECT path, size, mtime_ns FROM model_hashes WHERE sha256 BETWEEN ? AND ?", (digits, digits + "g"))}  # fmt: skip
+        "SELECT path, size, mtime_ns FROM model_hashes WHERE sha256 BETWEEN ? AND ?",
+        (digits, digits + "g"))}  # fmt: skip
     for name in names if known else ():
         try:
             path = path_of(folders, name)

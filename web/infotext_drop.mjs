@@ -1,10 +1,11 @@
 /** A picture of A1111's, dropped: onto a parser it fills that node; onto the canvas it asks how to open it, or goes by the setting. */
 
 import { chooseHow } from "./infotext_choice.mjs?v=0.1.0"
-import { buildGraph, comboValues, fillParser } from "./infotext_graph.mjs?v=0.1.0"
-import { toast } from "./host.mjs?v=0.1.0"
+import { SAVE, buildGraph, comboValues, fillParser } from "./infotext_graph.mjs?v=0.1.0"
+import { setWidget, toast } from "./host.mjs?v=0.1.0"
 import { watchPictureDrops } from "./host_drop.mjs?v=0.1.0"
 import { LibraryError, readInfotext } from "./library.mjs?v=0.1.0"
+import { lookAgain } from "./locks.mjs?v=0.1.0"
 import { PARSER } from "./connect.mjs?v=0.1.0"
 import { chosen } from "./settings.mjs?v=0.1.0"
 import { count, t } from "./words.mjs?v=0.1.0"
@@ -15,6 +16,11 @@ import { count, t } from "./words.mjs?v=0.1.0"
 export function watchInfotextDrops() {
     const wants = (/** @type {any} */ node) => (node ? node.type === PARSER : chosen("A1111Picture") !== "comfy")
     watchPictureDrops(wants, picture => void take(picture))
+}
+
+/** The setting is the default of new savers; what a workflow brings along is set after this. @param {any} node */
+export function hashesByDefault(node) {
+    if (node.comfyClass === SAVE && !chosen("LoraHashes")) setWidget(node, "lora_hashes", false)
 }
 
 /** @param {DroppedPicture} picture */
@@ -33,8 +39,8 @@ async function take(picture) {
     const answer = chosen("A1111Picture") === "deck" ? "deck" : await chooseHow(picture.file, read, picture.pointer)
     if (answer === "comfy") picture.handOn()
     else if (answer === "deck") {
-        const problems = buildGraph(read, picture.place)
-        tell(read, problems)
+        tell(buildGraph(read, picture.place))
+        if (read.loras.some(lora => lora.found === "missing")) await lookAgain()
     }
 }
 
@@ -42,12 +48,11 @@ async function take(picture) {
 function fill({ node }, read) {
     if (read.program || !read.prompt) return toast("warn", t("infotext.unread"), read.note || t("infotext.no_prompt"))
     fillParser(node, read)
-    tell(read, [])
+    const missing = read.loras.filter(lora => lora.found === "missing").map(lora => lora.name ?? lora.model ?? "?")
+    tell(missing.length ? [count("infotext.missing_loras", missing.length, { names: missing.join(", ") })] : [])
 }
 
-/** What the user has to see to. @param {import("./library.mjs").ReadPicture} read @param {string[]} problems */
-function tell(read, problems) {
-    const missing = read.loras.filter(lora => lora.found === "missing").map(lora => lora.name ?? lora.model ?? "?")
-    const lines = [...problems, ...(missing.length ? [count("infotext.missing_loras", missing.length, { names: missing.join(", ") })] : [])]
+/** @param {string[]} lines what the user has to see to */
+function tell(lines) {
     if (lines.length) toast("warn", t("infotext.look"), lines.join("\n"))
 }

@@ -9,7 +9,7 @@ import { t } from "./words.mjs?v=0.1.0"
  * @typedef {import("./library.mjs").ReadPicture} ReadPicture
  */
 
-const SAVE = "SaveImageInfotext"
+export const SAVE = "SaveImageInfotext"
 const CHECKPOINT = "CheckpointLoaderSimple"
 const [WIDE, GAP] = [340, 60]
 

@@ -160,6 +160,41 @@ export const setLogging = detailed => tell("logging", { detailed })
 /** @param {number} id @param {{filename: string, subfolder: string, type: string}} image @param {boolean} replace */
 export const usePreview = (id, image, replace) => tell(`loras/${id}/preview`, { image, replace })
 
+/**
+ * @typedef {object} ReadPicture what a picture's infotext says, and what that means here
+ * @property {string} text
+ * @property {boolean} workflow whether the picture carries a ComfyUI workflow
+ * @property {string} note
+ * @property {string} program whose own format it is instead
+ * @property {string} prompt with tags under the names that hold here
+ * @property {string} negative
+ * @property {Record<string, any>} fields
+ * @property {{name: string|null, model?: string, written: string|null, te: number|null, unet: number|null, found: "hash"|"name"|"missing", note: string}[]} loras
+ * @property {boolean} repeats
+ * @property {boolean} hires_weights
+ * @property {number|null} steps
+ * @property {number|null} cfg
+ * @property {number|null} seed
+ * @property {[number, number]|null} size
+ * @property {string|null} sampler
+ * @property {string|null} scheduler
+ * @property {string|null} model
+ *
+ * @param {File} file
+ * @param {{samplers: string[], schedulers: string[], models: string[]}} choices what the combos offer
+ * @returns {Promise<ReadPicture>}
+ */
+export const readInfotext = async (file, choices) => tell("infotext", { picture: await base64(file), ...choices })
+
+/** @param {Blob} file @returns {Promise<string>} */
+const base64 = file =>
+    new Promise((done, failed) => {
+        const reader = new FileReader()
+        reader.onload = () => done(String(reader.result).replace(/^[^,]*,/, ""))
+        reader.onerror = () => failed(new LibraryError(0, { error: String(reader.error?.message) }))
+        reader.readAsDataURL(file)
+    })
+
 /** @param {Card} card @param {number} side */
 export const thumbnail = (card, side) => address(`/lora-deck/loras/${card.id}/thumbnail?side=${side}&v=${card.preview_version}`)
 /** @param {Card} card */

@@ -5,6 +5,7 @@ import { DeckElement } from "./deck.mjs?v=0.1.0"
 import { h } from "./dom.mjs?v=0.1.0"
 import { watchTags } from "./complete.mjs?v=0.1.0"
 import { colourLinks, onEvent, registerExtension, registerSidebarTab, toggleSidebarTab } from "./host.mjs?v=0.1.0"
+import { hashesByDefault, watchInfotextDrops } from "./infotext_drop.mjs?v=0.1.0"
 import { connect, planFor } from "./insert.mjs?v=0.1.0"
 import { setLogging } from "./library.mjs?v=0.1.0"
 import { afterOpening, beforeOpening, lookAgain, watchLeaving } from "./locks.mjs?v=0.1.0"
@@ -47,10 +48,11 @@ registerExtension({
     keybindings: [{ combo: { key: "l", alt: true }, commandId: "LoRADeck.Toggle" }],
     beforeConfigureGraph: beforeOpening,
     afterConfigureGraph: afterOpening,
+    nodeCreated: hashesByDefault,
     async setup() {
         colourLinks(LINK_COLOURS)
         onEvent("lora-deck.blocks", noteBlockLayout)
-        for (const sheet of ["./deck.css", "./dialog.css", "./missing.css"]) document.head.append(h("link", { rel: "stylesheet", href: new URL(sheet, import.meta.url) }))
+        for (const sheet of ["./deck.css", "./dialog.css", "./missing.css", "./infotext.css"]) document.head.append(h("link", { rel: "stylesheet", href: new URL(sheet, import.meta.url) }))
         await loadWords()
         customElements.define("lora-deck", DeckElement)
         const tab = { id: TAB, title: "LoRA Deck", tooltip: t("deck.tab"), icon: "ld-tab-icon" }
@@ -60,5 +62,6 @@ registerExtension({
         watchImages()
         watchTags(onUnread)
         watchLeaving()
+        watchInfotextDrops()
     },
 })

@@ -58,7 +58,7 @@ def renamed(host: HostServer) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("prompt", [
-    "a boat, (mist:1.2) <lora:ink_wash_v2:0.5:0.75> calm <lora:mira_lighthouse:0.25>\nsecond line",
+    "a boat, (mist:1.2) <lora:ink_wash_v2:0.5:0.75> <lora:mira_lighthouse:0.25>calm\nsecond line",
     "a boat <lora:ink_wash_v2:0.5:dyn=2:lbw=IN01=0.5,M00=0.25><lora:mira_lighthouse:-0.25:hr=1>",
     "a boat <lora:ink_wash_v2:0.5:lbwe=M00:attn:0.5> <lora:ink_wash_v2:0.1>",
 ])  # fmt: skip
