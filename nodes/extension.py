@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .. import api
 from .block_weight import BlockWeight
 from .dyn_rank import DynRank
+from .lora_inspect import LoraInspect
 from .lora_stack_add import LoraStackAdd
 from .lora_stack_apply import LoraStackApply
 from .lora_stack_save import LoraStackSave
@@ -25,6 +26,6 @@ class LoraDeckExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
-            PromptLoraParser, LoraStackAdd, BlockWeight, DynRank, LoraStackApply, LoraStackSave, LoraStackToList,
-            LoraStackToRay, SaveImageInfotext, ReadInfotext,
+            PromptLoraParser, LoraStackAdd, BlockWeight, DynRank, LoraStackApply, LoraInspect, LoraStackSave,
+            LoraStackToList, LoraStackToRay, SaveImageInfotext, ReadInfotext,
         ]  # fmt: skip

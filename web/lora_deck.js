@@ -9,6 +9,7 @@ import { hashesByDefault, watchInfotextDrops } from "./infotext_drop.mjs?v=0.1.0
 import { connect, planFor } from "./insert.mjs?v=0.1.0"
 import { setLogging } from "./library.mjs?v=0.1.0"
 import { afterOpening, beforeOpening, lookAgain, watchLeaving } from "./locks.mjs?v=0.1.0"
+import { watchLooks } from "./inspect.mjs?v=0.1.0"
 import { watchImages } from "./last_image.mjs?v=0.1.0"
 import { chosen, settings } from "./settings.mjs?v=0.1.0"
 import { state, update } from "./store.mjs?v=0.1.0"
@@ -52,7 +53,7 @@ registerExtension({
     async setup() {
         colourLinks(LINK_COLOURS)
         onEvent("lora-deck.blocks", noteBlockLayout)
-        for (const sheet of ["./deck.css", "./dialog.css", "./missing.css", "./infotext.css"]) document.head.append(h("link", { rel: "stylesheet", href: new URL(sheet, import.meta.url) }))
+        for (const sheet of ["./deck.css", "./dialog.css", "./missing.css", "./infotext.css", "./inspect.css"]) document.head.append(h("link", { rel: "stylesheet", href: new URL(sheet, import.meta.url) }))
         await loadWords()
         customElements.define("lora-deck", DeckElement)
         const tab = { id: TAB, title: "LoRA Deck", tooltip: t("deck.tab"), icon: "ld-tab-icon" }
@@ -60,6 +61,7 @@ registerExtension({
         watchPrompts()
         watchWeightKeys()
         watchImages()
+        watchLooks()
         watchTags(onUnread)
         watchLeaving()
         watchInfotextDrops()
