@@ -114,7 +114,7 @@ class Look:
             names = f"{self.loras[overlap.first].file.name} and {self.loras[overlap.second].file.name}"
             most = sorted(overlap.blocks, key=lambda block: -abs(overlap.blocks[block]))[:5]
             where = "; most in " + ", ".join(f"{b} {overlap.blocks[b]:.2f}" for b in most) if most else ""
-            lines.append(f"{names}: cosine {overlap.whole:.3f}{where}")
+            lines.append(f"{names}: cosine {overlap.whole + 0:.3f}{where}")
         return "\n".join(lines) or "The stack is empty."
 
 

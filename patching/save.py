@@ -33,7 +33,8 @@ def save_stack(stack: LoraStack, filename: str, rank: int, model: Any | None, cl
     """Writes a stack as one LoRA file into the first LoRA folder, over nothing. See `merge_stack` and `add_file`."""
     relative_place(filename)
     merged = merge_stack(stack, rank, model, clip)
-    header = {"format": "pt", SOURCES: json.dumps([_source(source) for source in merged.sources], ensure_ascii=False)}
+    # One field alone: safetensors writes several in any order, and the same stack is to give the same bytes.
+    header = {SOURCES: json.dumps([_source(source) for source in merged.sources], ensure_ascii=False)}
     name, new = add_file(filename, lambda path: save_file(merged.tensors, path, header))
     return Saved(name, _report(name, new, rank, merged), tuple((s.entry.name, s.file.path) for s in merged.sources))
 

@@ -35,9 +35,14 @@ const title = name => name.replace(/^.*\//, "").replace(/\.[^.]+$/, "")
 /** @param {[number, number]} ranks */
 const span = ([low, high]) => (low === high ? String(low) : `${low}–${high}`)
 
-/** @param {LoraLook} lora @returns {string} `lora · rank 16` */
+const FAMILIES = { lora: "LoRA", loha: "LoHa", lokr: "LoKr", glora: "GLoRA", ia3: "IA3", oft: "OFT", boft: "BOFT" }
+
+/** @param {number} value @returns {string} with two digits, and no minus before nothing */
+const digits = value => (Math.round(value * 100) / 100 + 0).toFixed(2)
+
+/** @param {LoraLook} lora @returns {string} `LoRA · rank 16` */
 function kind(lora) {
-    const families = lora.families.join(", ")
+    const families = lora.families.map(family => family.replace(/^\w+/, word => /** @type {any} */ (FAMILIES)[word] ?? word)).join(", ")
     return lora.ranks ? `${families} · ${t("inspect.rank", { rank: span(lora.ranks) })}` : families
 }
 
@@ -88,11 +93,11 @@ export function drawLook(look) {
     const most = [...look.overlaps].sort((a, b) => Math.abs(b.cosine) - Math.abs(a.cosine)).slice(0, PAIRS)
     for (const overlap of most) {
         const [first, second] = [look.loras[overlap.first], look.loras[overlap.second]].map(lora => title(lora.name))
-        heading(t("inspect.overlap", { first, second }), t("inspect.cosine", { value: overlap.cosine.toFixed(2) }))
+        heading(t("inspect.overlap", { first, second }), t("inspect.cosine", { value: digits(overlap.cosine) }))
         for (const { id, x } of columns) {
             const value = overlap.blocks[id]
             const height = Math.abs(value ?? 0) * 20
-            const said = value === undefined ? t("inspect.apart", { block: id }) : `${id}: ${t("inspect.cosine", { value: value.toFixed(2) })}`
+            const said = value === undefined ? t("inspect.apart", { block: id }) : `${id}: ${t("inspect.cosine", { value: digits(value) })}`
             parts.push(s("g", { "data-block": id },
                 s("title", {}, said),
                 s("rect", { class: `ld-look__field ${value === undefined ? "ld-look__none" : ""}`, x, y: y + 8, width: bar, height: 20, rx: 3 }),
@@ -101,8 +106,8 @@ export function drawLook(look) {
         y += 56
     }
     for (const { id, x, starts } of columns) {
-        const digits = id.slice(group(id).length) || id
-        if (columns.length <= MANY || starts || Number(digits) % 5 === 0) parts.push(s("text", { x: x + bar / 2, y: y - 14, class: "ld-look__id" }, digits))
+        const ending = id.slice(group(id).length) || id
+        if (columns.length <= MANY || starts || Number(ending) % 5 === 0) parts.push(s("text", { x: x + bar / 2, y: y - 14, class: "ld-look__id" }, ending))
         if (starts) parts.push(s("text", { x, y: y + 2 }, t(`inspect.groups.${group(id)}`)))
     }
     const label = look.loras.map(lora => title(lora.name)).join(", ")
