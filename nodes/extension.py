@@ -10,6 +10,7 @@ from .dyn_rank import DynRank
 from .lora_inspect import LoraInspect
 from .lora_stack_add import LoraStackAdd
 from .lora_stack_apply import LoraStackApply
+from .lora_stack_rows import LoraStackRows
 from .lora_stack_save import LoraStackSave
 from .lora_stack_to_list import LoraStackToList
 from .lora_stack_to_ray import LoraStackToRay
@@ -26,6 +27,6 @@ class LoraDeckExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
-            PromptLoraParser, LoraStackAdd, BlockWeight, DynRank, LoraStackApply, LoraInspect, LoraStackSave,
-            LoraStackToList, LoraStackToRay, SaveImageInfotext, ReadInfotext,
+            PromptLoraParser, LoraStackAdd, LoraStackRows, BlockWeight, DynRank, LoraStackApply, LoraInspect,
+            LoraStackSave, LoraStackToList, LoraStackToRay, SaveImageInfotext, ReadInfotext,
         ]  # fmt: skip

@@ -38,7 +38,7 @@ class LoraStack:
         """`{"lora_deck": 1, "entries": [...]}`; values that equal their default are left out, except the weights."""
         data: dict[str, Any] = {
             "lora_deck": JSON_VERSION,
-            "entries": [_entry_to_json(e) for e in self.entries],
+            "entries": [entry_to_json(e) for e in self.entries],
         }
         if self.notes:
             data["notes"] = list(self.notes)
@@ -54,14 +54,7 @@ class LoraStack:
         """
         if not isinstance(data, Mapping) or "lora_deck" not in data:
             raise StackFormatError('A LoRA stack in JSON is an object with the key "lora_deck"; this is none.')
-        version = data["lora_deck"]
-        if isinstance(version, bool) or not isinstance(version, int | float) or version < 1:
-            raise StackFormatError(f'"lora_deck" is the format\'s version, a number from 1; it is {version!r}.')
-        if int(version) > JSON_VERSION:
-            raise StackFormatError(
-                f"This LoRA stack was written in format {version}, and this version of LoRA Deck reads formats up to "
-                f"{JSON_VERSION}. Update LoRA Deck to open it."
-            )
+        check_version(data["lora_deck"])
         entries = data.get("entries", [])
         if not isinstance(entries, list):
             raise StackFormatError('"entries" of a LoRA stack is a list.')
@@ -69,9 +62,20 @@ class LoraStack:
         if not isinstance(notes, list) or not all(isinstance(n, str) for n in notes):
             raise StackFormatError('"notes" of a LoRA stack is a list of texts.')
         return cls(
-            tuple(_entry_from_json(item, index) for index, item in enumerate(entries)),
+            tuple(entry_from_json(item, f"Entry {n} of the LoRA stack") for n, item in enumerate(entries, 1)),
             tuple(notes),
-            _unknown_fields(data, {"lora_deck", "entries", "notes"}),
+            unknown_fields(data, {"lora_deck", "entries", "notes"}),
+        )
+
+
+def check_version(version: object) -> None:
+    """Raises `StackFormatError` for a format that this version cannot read."""
+    if isinstance(version, bool) or not isinstance(version, int | float) or version < 1:
+        raise StackFormatError(f'"lora_deck" is the format\'s version, a number from 1; it is {version!r}.')
+    if int(version) > JSON_VERSION:
+        raise StackFormatError(
+            f"This LoRA stack was written in format {version}, and this version of LoRA Deck reads formats up to "
+            f"{JSON_VERSION}. Update LoRA Deck to open it."
         )
 
 
@@ -79,7 +83,8 @@ _DEFAULTS = {f.name: f.default for f in fields(LoraEntry)}
 _ALWAYS_WRITTEN = ("name", "te", "unet")
 
 
-def _entry_to_json(entry: LoraEntry) -> dict[str, Any]:
+def entry_to_json(entry: LoraEntry) -> dict[str, Any]:
+    """An entry's JSON form; values that equal their default are left out, except the weights."""
     data: dict[str, Any] = {}
     for name, default in _DEFAULTS.items():
         value = getattr(entry, name)
@@ -96,7 +101,8 @@ def _plain(value: Any) -> Any:
     return [list(pair) for pair in value] if isinstance(value, tuple) else value
 
 
-def _unknown_fields(data: Mapping[str, Any], known: set[str]) -> tuple[tuple[str, str], ...]:
+def unknown_fields(data: Mapping[str, Any], known: set[str]) -> tuple[tuple[str, str], ...]:
+    """(key, JSON text) of the fields that are not known."""
     return tuple((str(key), json.dumps(value)) for key, value in data.items() if key not in known)
 
 
@@ -131,9 +137,14 @@ _READERS: dict[str, Callable[[object], Any]] = {
 _OPTIONAL = {"dyn", "lbw", "lbwe", "x", "hr_te", "hr_unet", "rank_limit"}
 
 
-def _entry_from_json(data: object, index: int) -> LoraEntry:
+def entry_from_json(data: object, where: str) -> LoraEntry:
+    """The inverse of `entry_to_json`.
+
+    Raises:
+        StackFormatError: no object with a name, or a field of the wrong type; the message begins with `where`.
+    """
     if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
-        raise StackFormatError(f'Entry {index + 1} of the LoRA stack is no object with a "name".')
+        raise StackFormatError(f'{where} is no object with a "name".')
     values: dict[str, Any] = {}
     for key, reader in _READERS.items():
         if key not in data or (data[key] is None and key in _OPTIONAL):
@@ -142,7 +153,6 @@ def _entry_from_json(data: object, index: int) -> LoraEntry:
             values[key] = reader(data[key])
         except ValueError as error:
             raise StackFormatError(
-                f'Entry {index + 1} of the LoRA stack ({data["name"]!r}): "{key}" must be {error}, '
-                f"and is {data[key]!r}."
+                f'{where} ({data["name"]!r}): "{key}" must be {error}, and is {data[key]!r}.'
             ) from None
-    return LoraEntry(**values, unknown=_unknown_fields(data, set(_READERS)))
+    return LoraEntry(**values, unknown=unknown_fields(data, set(_READERS)))
