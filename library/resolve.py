@@ -33,12 +33,6 @@ def current() -> Library:
         return _open[1]
 
 
-def names() -> list[str]:
-    """Relative paths of all LoRA files that the host lists, its order and its separator."""
-    listed: list[str] = host_paths().get_filename_list(LORAS)
-    return listed
-
-
 def resolve(name: str) -> LoraFile:
     """The file that a name stands for: relative path, base name, alias, or hash, in this order; rules in `find`.
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..library.resolve import names
 from ..stack.foreign import as_stack, checked_entry
 from ..stack.stack import LoraStack
 from .names_exist import names_exist
@@ -33,8 +32,10 @@ class LoraStackAdd(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "lora_name",
-                    options=names(),
+                    # Tens of thousands of names would be in every page's first answer; the widget asks the library.
+                    options=[],
                     tooltip="The LoRA. Through the API any spelling that resolves is valid, as in a tag.",
+                    extra_dict={"widgetType": "LORA_DECK_NAME"},
                 ),
                 weight("te_weight", "text encoder"),
                 weight("unet_weight", "diffusion model"),
@@ -49,6 +50,8 @@ class LoraStackAdd(io.ComfyNode):
         if not isinstance(lora_name, str):
             # A linked name is not known yet and comes as None.
             return True if lora_name is None else f"lora_name is a text; it got {lora_name!r:.80}."
+        if not lora_name.strip():
+            return "lora_name is empty. Choose a LoRA."
         return await names_exist(cls.hidden.unique_id, lambda: [("lora_name", lora_name)])
 
     @classmethod

@@ -84,7 +84,7 @@ async function lookForNames(typed) {
     const cards = found.items.filter((/** @type {any} */ card) => card.state === "present")
     cards.sort((/** @type {any} */ a, /** @type {any} */ b) => rank(a) - rank(b))
     choices = cards.slice(0, SHOWN).map((/** @type {import("./library.mjs").Card} */ card) => ({ text: "", card, value: 0 }))
-    show("names", choices.map((choice, i) => row(/** @type {any} */ (choice.card), typed, i)), t("complete.label"))
+    show("names", choices.map((choice, i) => choiceOf(/** @type {any} */ (choice.card), typed, `ld-complete-${i}`)), t("complete.label"))
 }
 
 /** @param {string} name @param {string} typed */
@@ -101,8 +101,8 @@ async function lookForWeights(name, typed) {
     }, text)), t("complete.weight"), Math.max(0, first))
 }
 
-/** @param {import("./library.mjs").Card} card @param {string} typed @param {number} i */
-function row(card, typed, i) {
+/** @param {import("./library.mjs").Card} card @param {string} typed @param {string} id @returns {HTMLElement} one of the names to choose */
+export function choiceOf(card, typed, id) {
     const title = titleOf(card.name)
     const folded = typed.trim().toLowerCase()
     const alias = !title.toLowerCase().includes(folded) && card.aliases.find(each => each.toLowerCase().includes(folded))
@@ -111,7 +111,7 @@ function row(card, typed, i) {
         : [h("span.ld-mid", null, h("span", null, title.slice(0, at), h("mark", null, title.slice(at, at + folded.length)), title.slice(at + folded.length)))]
     const weight = preferredWeight(card)
     const shown = card.preview_version && !card.adult && !isVideo(card)
-    return h("div", { role: "option", id: `ld-complete-${i}` },
+    return h("div", { role: "option", id },
         h("div.ld-pic", null, shown ? h("img", { alt: "", draggable: false, src: thumbnail(card, 128) }) : placeholder(title, card.architecture)),
         h("div", { style: { "min-width": 0 } }, name, h("div.ld-meta", { style: { margin: 0 } }, h("i.ld-dot", { style: { "--h": hueOf(card.architecture) } }),
             h("span.ld-trunc", null, (card.architecture || t("deck.unknown")) + (alias ? ` · ${t("complete.alias", { name: alias })}` : "")))),

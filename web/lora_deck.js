@@ -1,6 +1,7 @@
 /** The only file that the host loads by itself; everything else is imported from here. */
 
 import { noteBlockLayout } from "./block_layouts.mjs?v=0.1.0"
+import { nodeMenuItems, nodeWidgets, watchCanvas } from "./canvas.mjs?v=0.1.0"
 import { DeckElement } from "./deck.mjs?v=0.1.0"
 import { h } from "./dom.mjs?v=0.1.0"
 import { watchTags } from "./complete.mjs?v=0.1.0"
@@ -12,13 +13,13 @@ import { afterOpening, beforeOpening, lookAgain, watchLeaving } from "./locks.mj
 import { watchLooks } from "./inspect.mjs?v=0.1.0"
 import { watchImages } from "./last_image.mjs?v=0.1.0"
 import { chosen, settings } from "./settings.mjs?v=0.1.0"
+import { TAB, openDeck } from "./show.mjs?v=0.1.0"
 import { state, update } from "./store.mjs?v=0.1.0"
 import { watchPrompts } from "./target.mjs?v=0.1.0"
 import { watchWeightKeys } from "./weight_keys.mjs?v=0.1.0"
 import { loadWords, t } from "./words.mjs?v=0.1.0"
 
 const LINK_COLOURS = { LORA_DECK_STACK: "#e0a458", LORA_STACK: "#b08968" }
-const TAB = "lora-deck"
 
 /** @param {string} id of a setting that was changed */
 function onSetting(id) {
@@ -33,7 +34,7 @@ async function onUnread(field) {
     const plan = chosen("Connect") === "insert" ? null : planFor(field)
     if (!plan) return
     if (chosen("Connect") === "connect") return connect(plan)
-    if (!document.querySelector("lora-deck")) toggleSidebarTab(TAB)
+    openDeck()
     await new Promise(requestAnimationFrame)
     const element = /** @type {DeckElement|null} */ (document.querySelector("lora-deck"))
     element?.deck?.gestures.askAbout(plan)
@@ -47,13 +48,15 @@ registerExtension({
         { id: "LoRADeck.Missing", label: "LoRAs of this workflow", icon: "pi pi-search", function: () => void lookAgain() },
     ],
     keybindings: [{ combo: { key: "l", alt: true }, commandId: "LoRADeck.Toggle" }],
+    getCustomWidgets: nodeWidgets,
+    getNodeMenuItems: nodeMenuItems,
     beforeConfigureGraph: beforeOpening,
     afterConfigureGraph: afterOpening,
     nodeCreated: hashesByDefault,
     async setup() {
         colourLinks(LINK_COLOURS)
         onEvent("lora-deck.blocks", noteBlockLayout)
-        for (const sheet of ["./deck.css", "./dialog.css", "./missing.css", "./infotext.css", "./inspect.css"]) document.head.append(h("link", { rel: "stylesheet", href: new URL(sheet, import.meta.url) }))
+        for (const sheet of ["./deck.css", "./dialog.css", "./missing.css", "./infotext.css", "./inspect.css", "./nodes.css"]) document.head.append(h("link", { rel: "stylesheet", href: new URL(sheet, import.meta.url) }))
         await loadWords()
         customElements.define("lora-deck", DeckElement)
         const tab = { id: TAB, title: "LoRA Deck", tooltip: t("deck.tab"), icon: "ld-tab-icon" }
@@ -65,5 +68,6 @@ registerExtension({
         watchTags(onUnread)
         watchLeaving()
         watchInfotextDrops()
+        watchCanvas()
     },
 })

@@ -171,6 +171,7 @@ def test_the_surface_is_the_documented_one(host: HostServer) -> None:
     surface = {
         "PromptLoraParser": (["text", "weight_order", "repeats"], ["stack"], ["STRING", "LORA_DECK_STACK"]),
         "LoraStackAdd": (["lora_name", "te_weight", "unet_weight"], ["stack"], ["LORA_DECK_STACK"]),
+        "LoraStackRows": (["rows"], ["stack"], ["LORA_DECK_STACK"]),
         "LoraStackApply": (["stack", "sampling_pass", "missing"], ["model", "clip"], ["MODEL", "CLIP", "STRING"]),
         "LoraStackToList": (["stack"], [], ["LORA_STACK", "STRING"]),
     }

@@ -53,8 +53,13 @@ def test_a_switch_takes_out_and_the_whole_stack_too(host: HostServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [({"rows": [{"te": 1}]}, "Row 1"), ({"rows": [{"name": "nowhere_to_be"}]}, "Row 1: LoRA 'nowhere_to_be' was not found"), (5, "rows")]
-)  # fmt: skip
+    ("value", "said"),
+    [
+        ({"rows": [{"te": 1}]}, "Row 1"),
+        ({"rows": [{"name": "nowhere_to_be"}]}, "Row 1: LoRA 'nowhere_to_be' was not found"),
+        (5, "rows"),
+    ],
+)
 def test_faults_are_told_before_the_run(host: HostServer, value: Any, said: str) -> None:
     graph = {
         "checkpoint": render()["checkpoint"],

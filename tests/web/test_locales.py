@@ -15,7 +15,7 @@ LANGUAGES = sorted(path.name for path in LOCALES.iterdir())
 PLURALS = {"zero", "one", "two", "few", "many", "other"}
 KEY = re.compile(r"""\b(?:t|count)\(\s*(["`])([\w.]+?)\1""")
 STEM = re.compile(r"""`([a-z_]+\.[\w.]*)\$\{""")
-CHOSEN = re.compile(r"""["`]((?:flyout|menu|view|notice|filters|dialog)\.[\w.]+)["`]""")
+CHOSEN = re.compile(r"""["`]((?:flyout|menu|view|notice|filters|dialog|rows|picker|bars|drag|report)\.[\w.]+)["`]""")
 
 
 def texts(tree: dict[str, Any], before: str = "") -> dict[str, str]:

@@ -1,0 +1,112 @@
+/**
+ * Every touch of the host's canvas and nodes that widgets and drags need; `host.mjs` has the rest. Checked in front ends
+ * 1.47.12 and 1.58.1, classic and Nodes 2.0. What a front end lacks is left out, so that nodes load without it.
+ *
+ * @typedef {import("./host.mjs").Node} Node
+ * @typedef {import("./host.mjs").Widget} Widget
+ */
+
+import { app } from "../../scripts/app.js"
+
+/** Px that the host leaves around an element in a node, where it draws nodes on the canvas. */
+const MARGIN = 10
+
+/**
+ * @template V
+ * @typedef {object} Part what a widget in a node is made of
+ * @property {HTMLElement} element
+ * @property {() => V} get
+ * @property {(value: any) => void} set also called when a workflow is loaded
+ * @property {() => number} minHeight px
+ * @property {number} [minWidth] px
+ */
+
+/**
+ * The host's map of widget types, for the extension's `getCustomWidgets`.
+ *
+ * @param {Record<string, (node: Node, name: string) => {part: Part<any>, ready: (widget: Widget) => void}>} types
+ */
+export const customWidgets = types =>
+    Object.fromEntries(Object.entries(types).map(([type, make]) => [type, (/** @type {Node} */ node, /** @type {string} */ name) => {
+        const { part, ready } = make(node, name)
+        const widget = placeElement(node, name, type, part)
+        ready(widget)
+        return { widget, minWidth: part.minWidth ?? 0, minHeight: part.minHeight() }
+    }]))
+
+/**
+ * Puts an element into a node, as a widget of its own.
+ *
+ * @param {Node} node
+ * @param {string} name
+ * @param {string} type
+ * @param {Part<any>} part
+ * @returns {Widget}
+ */
+export function placeElement(node, name, type, { element, get, set, minHeight }) {
+    // A click in the element must not drag the node, nor a key reach the graph.
+    element.addEventListener("keydown", event => event.stopPropagation())
+    element.addEventListener("wheel", event => {
+        const scroller = event.target instanceof Element ? event.target.closest(".ld-scroll") : null
+        if (!event.ctrlKey && scroller && scroller.scrollHeight > scroller.clientHeight) event.stopPropagation()
+        else if (!element.closest("[data-node-id]")) {
+            event.preventDefault()
+            app.canvas?.processMouseWheel?.(event)
+        }
+    }, { passive: false })
+    element.dataset.ldWidget = name
+    const options = { getValue: get, setValue: set, getMinHeight: () => minHeight() + 2 * MARGIN, hideOnZoom: false, margin: MARGIN }
+    const widget = node.addDOMWidget(name, type, element, options)
+    placed.add({ node: new WeakRef(node), element: new WeakRef(element), name })
+    remountSoon()
+    return widget
+}
+
+/**
+ * Nodes 2.0 keeps the component of a node when undo or a load makes a node of the same id, and with it the element of the
+ * widget that is gone. So elements that should be seen and are not take the place of those.
+ *
+ * @type {Set<{node: WeakRef<Node>, element: WeakRef<HTMLElement>, name: string}>}
+ */
+const placed = new Set()
+const LOOKS_MS = [0, 60, 250, 800]
+
+/** After whatever may have made nodes anew. */
+export function remountSoon() {
+    for (const ms of LOOKS_MS) setTimeout(remount, ms)
+}
+
+/** Begins to watch for what makes nodes anew without telling. Called once the canvas is there. */
+export function watchMounts() {
+    app.canvas?.canvas?.addEventListener("litegraph:set-graph", remountSoon)
+}
+
+function remount() {
+    for (const each of placed) {
+        const [node, element] = [each.node.deref(), each.element.deref()]
+        if (!node || !element) placed.delete(each)
+        else if (!element.isConnected && app.canvas?.graph?.getNodeById(node.id) === node) {
+            const stale = document.querySelector(`[data-node-id="${CSS.escape(String(node.id))}"] [data-ld-widget="${each.name}"]`)
+            stale?.replaceWith(element)
+        }
+    }
+}
+
+/** @param {Node} node @param {number} by px that its content grew or shrank */
+export function growNode(node, by) {
+    const least = node.computeSize?.()?.[1] ?? 0
+    node.setSize([node.size[0], Math.max(least, node.size[1] + by)])
+}
+
+/** @param {Node} node @param {number} width px, at least */
+export function widen(node, width) {
+    if (node.size[0] < width) node.setSize([width, node.size[1]])
+}
+
+/**
+ * Entries in the menu of a type of node.
+ *
+ * @param {Node} node
+ * @returns {string} the node's type as the server names it
+ */
+export const typeOf = node => String(node.comfyClass ?? node.type ?? "")
