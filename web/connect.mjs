@@ -96,7 +96,7 @@ export function plan(field) {
  * @param {[number, number]} wanted
  * @returns {Box} the free place nearest to the one wanted
  */
-function freePlace(taken, [width, height], [x, y]) {
+export function freePlace(taken, [width, height], [x, y]) {
     const tall = height + 30
     const free = (/** @type {number} */ left, /** @type {number} */ top) =>
         taken.every(([a, b, w, h]) => left + width + 20 <= a || a + w + 20 <= left || top + tall + 20 <= b || b + h + 20 <= top)

@@ -110,3 +110,66 @@ export function widen(node, width) {
  * @returns {string} the node's type as the server names it
  */
 export const typeOf = node => String(node.comfyClass ?? node.type ?? "")
+
+// ── where a drag is ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** Whether the graph that is shown may be changed by hand. */
+export const canEdit = () => Boolean(app.canvas?.graph) && !app.canvas.read_only && !app.canvas.selectOnly
+
+/** @param {number} x @param {number} y in the window @returns {[number, number]} in the graph */
+export function graphPlace(x, y) {
+    const [left, top] = app.canvas.convertEventToCanvasOffset({ clientX: x, clientY: y })
+    return [left, top]
+}
+
+/**
+ * @param {Element|null} element under the pointer
+ * @param {number} x in the window
+ * @param {number} y in the window
+ * @returns {Node|null|undefined} the node there, `null` for empty canvas, `undefined` off the canvas
+ */
+export function nodeAt(element, x, y) {
+    const { canvas } = app
+    const id = element?.closest("[data-node-id]")?.getAttribute("data-node-id")
+    if (id) return canvas.graph.getNodeById(id) ?? undefined
+    if (!element || !(element === canvas.canvas || element.closest("#graph-canvas, .dom-widget, [data-testid=transform-pane]"))) return undefined
+    const [left, top] = graphPlace(x, y)
+    return canvas.graph.getNodeOnPos(left, top, canvas.visible_nodes) ?? null
+}
+
+/** @param {HTMLTextAreaElement} area @param {number} x @param {number} y in the window @returns {number} place in its text */
+export function caretAt(area, x, y) {
+    const found = /** @type {any} */ (document).caretPositionFromPoint?.(x, y)
+    return found?.offsetNode === area ? found.offset : area.value.length
+}
+
+/** @param {Widget} widget @returns {string[]} what a combo offers */
+export function choicesOf(widget) {
+    const values = widget.options?.values
+    const list = typeof values === "function" ? values(widget) : values
+    return Array.isArray(list) ? list.filter(each => typeof each === "string") : []
+}
+
+/**
+ * Gives an input's link to another input, wherever it comes from: a node, or the edge of a subgraph.
+ *
+ * @param {import("./host.mjs").Graph} graph
+ * @param {Node} from
+ * @param {number} slot
+ * @param {Node} to
+ * @param {number} toSlot
+ */
+export function moveLink(graph, from, slot, to, toSlot) {
+    const id = from.inputs[slot]?.link
+    const link = id == null ? null : (graph.getLink?.(id) ?? graph.links?.get?.(id) ?? graph.links?.[id])
+    if (!link) return
+    const source = graph.getNodeById(link.origin_id)
+    if (source) source.connect(link.origin_slot, to, toSlot)
+    else graph.inputNode?.slots?.[link.origin_slot]?.connect(to.inputs[toSlot], to)
+}
+
+/** @param {Node} node makes it as high as its content wants */
+export function fitNode(node) {
+    const [width, height] = node.computeSize()
+    node.setSize([Math.max(node.size[0], width), height])
+}

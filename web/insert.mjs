@@ -94,8 +94,22 @@ export async function toggle(cards, unconnected) {
     if (cards.every(card => there.get(card.id))) return takeOut(cards, field)
     const missing = cards.filter(card => !there.get(card.id))
     const tags = await Promise.all(missing.map(tagFor))
+    return insertAt(missing, tags, field, caret, unconnected)
+}
+
+/**
+ * Puts cards into a prompt at a place, whether they are there already or not.
+ *
+ * @param {Card[]} cards
+ * @param {string[]} tags one for each
+ * @param {Field} field
+ * @param {number} caret
+ * @param {"ask"|"connect"|"insert"} unconnected
+ * @returns {Ask|Done}
+ */
+export function insertAt(cards, tags, field, caret, unconnected) {
     const found = planFor(field)
-    const go = (/** @type {boolean} */ connect) => putIn(missing, tags, field, caret, connect ? found : null)
+    const go = (/** @type {boolean} */ connect) => putIn(cards, tags, field, caret, connect ? found : null)
     if (!found || unconnected === "insert") return go(false)
     return unconnected === "connect" ? go(true) : { kind: "ask", field, plan: found, go }
 }
