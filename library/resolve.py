@@ -14,7 +14,7 @@ from .find import find
 from .hashing import Hashes
 from .identity import Identity, identity
 from .library import Library
-from .roots import LORAS, host_paths, host_roots, index_folder
+from .roots import host_roots, index_folder
 from .sums import verified_hash
 
 logger = logging.getLogger("lora_deck")

@@ -1,6 +1,7 @@
 /** What the deck puts into nodes. */
 
 import { offerCardAct } from "./card_acts.mjs?v=0.1.0"
+import { openCard } from "./dialog.mjs?v=0.1.0"
 import { watchDrags } from "./drag.mjs?v=0.1.0"
 import { asOneStep, onEvent } from "./host.mjs?v=0.1.0"
 import { customWidgets, growNode, remountSoon, watchMounts, widen } from "./host_canvas.mjs?v=0.1.0"
@@ -60,6 +61,7 @@ export const nodeMenuItems = node => nodeMenu(node, rowsOf(node))
 /** Begins to watch what widgets show. Called once. */
 export function watchCanvas() {
     offerCardAct("show", showInDeck)
+    offerCardAct("edit", card => void openCard(card.id))
     watchMounts()
     watchDrags(rowsOf)
     onEvent("graphChanged", remountSoon)
