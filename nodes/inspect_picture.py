@@ -15,9 +15,13 @@ _BAR, _GAP, _GROUP_GAP, _EDGE, _ROW, _HEIGHT = 44, 8, 24, 28, 176, 104
 _HUES = (0.76, 0.38, 0.08, 0.55, 0.93, 0.16)
 _DARK = {"back": (32, 32, 34), "field": (52, 52, 55), "text": (240, 240, 240), "muted": (160, 160, 165)}
 _GROUPS = {"BASE": "Base", "IN": "Input", "M": "Mid", "OUT": "Output", "D": "Double", "S": "Single", "L": "Layers",
-           "V": "VACE", "PRE": "Before", "POST": "After"}  # fmt: skip
+           "V": "VACE", "PRE": "", "POST": ""}  # fmt: skip
 _EVERY = 30
 """Above so many blocks only every fifth is labelled."""
+
+
+Column = tuple[str, int, int]
+"""(block, left edge, width)"""
 
 
 def group_of(block: str) -> str:
@@ -29,12 +33,14 @@ def draw(look: Look) -> torch.Tensor:
     """(1, height, width, 3) in 0…1, as the host passes pictures on."""
     many = len(look.ids) > _EVERY
     bar, gap = (_BAR // 2, _GAP // 4) if many else (_BAR, _GAP)
-    columns: list[tuple[str, int]] = []
+    columns: list[Column] = []
     x, last = _EDGE, ""
-    for block in look.ids:
+    for block, following in zip(look.ids, (*look.ids[1:], ""), strict=True):
         x += _GROUP_GAP if last and group_of(block) != last else 0
-        columns.append((block, x))
-        x, last = x + bar + gap, group_of(block)
+        # A block that stands alone has room for its name.
+        alone = group_of(block) not in (last, group_of(following))
+        columns.append((block, x, _BAR if alone else bar))
+        x, last = x + columns[-1][2] + gap, group_of(block)
     width = max(x - gap + _EDGE, 640)
     image = Image.new("RGB", (width, 80 + _ROW * max(1, len(look.loras)) + 30), _DARK["back"])
     pen = ImageDraw.Draw(image)
@@ -42,9 +48,9 @@ def draw(look: Look) -> torch.Tensor:
     pen.text((_EDGE, 24), "|dW| / |W| per block, each LoRA to its own peak", _DARK["muted"], small)
     y = 72
     for number, lora in enumerate(look.loras):
-        _row(pen, lora, columns, bar, y, _colour(number), width, normal, small)
+        _row(pen, lora, columns, y, _colour(number), width, normal, small)
         y += _ROW
-    for index, (block, left) in enumerate(columns):
+    for index, (block, left, bar) in enumerate(columns):
         starts = index == 0 or group_of(columns[index - 1][0]) != group_of(block)
         digits = block.removeprefix(group_of(block)) or block
         if not many or starts or int(digits) % 5 == 0:
@@ -57,8 +63,7 @@ def draw(look: Look) -> torch.Tensor:
 def _row(
     pen: ImageDraw.ImageDraw,
     lora: LoraLook,
-    columns: list[tuple[str, int]],
-    bar: int,
+    columns: list[Column],
     y: int,
     colour: tuple[int, int, int],
     width: int,
@@ -69,7 +74,7 @@ def _row(
     pen.text((_EDGE, y), lora.file.name, _DARK["text"], normal)
     pen.text((width - _EDGE, y + 2), f"{describe(lora)} · peak {peak:.2g}", _DARK["muted"], small, anchor="ra")
     top = y + 36
-    for block, left in columns:
+    for block, left, bar in columns:
         pen.rounded_rectangle((left, top, left + bar - 1, top + _HEIGHT), 5, _DARK["field"])
         look = lora.blocks.get(block)
         if look is not None and peak:

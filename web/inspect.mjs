@@ -46,18 +46,20 @@ function kind(lora) {
     return lora.ranks ? `${families} · ${t("inspect.rank", { rank: span(lora.ranks) })}` : families
 }
 
-/** @param {string[]} ids @returns {{columns: {id: string, x: number, starts: boolean}[], bar: number, width: number}} */
+/** @param {string[]} ids @returns {{columns: {id: string, x: number, bar: number, starts: boolean}[], width: number}} */
 function layout(ids) {
-    const [bar, gap] = ids.length > MANY ? [9, 2] : [22, 4]
+    const [thin, gap] = ids.length > MANY ? [9, 2] : [22, 4]
     let x = EDGE
     const columns = ids.map((id, k) => {
         const starts = k === 0 || group(ids[k - 1]) !== group(id)
         if (k && starts) x += 12
-        const column = { id, x, starts }
+        // A block that stands alone has room for its name.
+        const bar = starts && group(ids[k + 1] ?? "") !== group(id) ? 22 : thin
+        const column = { id, x, bar, starts }
         x += bar + gap
         return column
     })
-    return { columns, bar, width: Math.max(x - gap + EDGE, 360) }
+    return { columns, width: Math.max(x - gap + EDGE, 360) }
 }
 
 /** @param {BlockLook|undefined} look @param {string} id @returns {string} */
@@ -70,7 +72,7 @@ function tip(look, id) {
 
 /** @param {Look} look @returns {{element: HTMLElement, width: number, height: number}} */
 export function drawLook(look) {
-    const { columns, bar, width } = layout(look.ids)
+    const { columns, width } = layout(look.ids)
     /** @type {SVGElement[]} */ const parts = [s("text", { x: EDGE, y: 20 }, t("inspect.title"))]
     let y = 44
     /** @param {string} name @param {string} more */
@@ -80,7 +82,7 @@ export function drawLook(look) {
     look.loras.forEach((lora, k) => {
         const peak = Math.max(...Object.values(lora.blocks).map(block => block.strength), 0)
         heading(title(lora.name), kind(lora))
-        for (const { id, x } of columns) {
+        for (const { id, x, bar } of columns) {
             const block = lora.blocks[id]
             const height = block && peak ? Math.max(1, (block.strength / peak) * 52) : 0
             parts.push(s("g", { "data-block": id },
@@ -94,7 +96,7 @@ export function drawLook(look) {
     for (const overlap of most) {
         const [first, second] = [look.loras[overlap.first], look.loras[overlap.second]].map(lora => title(lora.name))
         heading(t("inspect.overlap", { first, second }), t("inspect.cosine", { value: digits(overlap.cosine) }))
-        for (const { id, x } of columns) {
+        for (const { id, x, bar } of columns) {
             const value = overlap.blocks[id]
             const height = Math.abs(value ?? 0) * 20
             const said = value === undefined ? t("inspect.apart", { block: id }) : `${id}: ${t("inspect.cosine", { value: digits(value) })}`
@@ -105,10 +107,11 @@ export function drawLook(look) {
         }
         y += 56
     }
-    for (const { id, x, starts } of columns) {
+    for (const { id, x, bar, starts } of columns) {
         const ending = id.slice(group(id).length) || id
         if (columns.length <= MANY || starts || Number(ending) % 5 === 0) parts.push(s("text", { x: x + bar / 2, y: y - 14, class: "ld-look__id" }, ending))
-        if (starts) parts.push(s("text", { x, y: y + 2 }, t(`inspect.groups.${group(id)}`)))
+        // PRE and POST say it themselves.
+        if (starts && id !== "PRE" && id !== "POST") parts.push(s("text", { x, y: y + 2 }, t(`inspect.groups.${group(id)}`)))
     }
     const label = look.loras.map(lora => title(lora.name)).join(", ")
     const element = document.createElement("div")
