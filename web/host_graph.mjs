@@ -186,6 +186,18 @@ export function boxOnScreen([x, y, width, height]) {
     return new DOMRect(canvas.x + (x + offset[0]) * scale, canvas.y + (y + offset[1]) * scale, width * scale, height * scale)
 }
 
+/** Moves the view so that boxes are seen, no larger than life. @param {[number, number, number, number][]} boxes in graph units */
+export function showBoxes(boxes) {
+    const [left, top] = [Math.min(...boxes.map(([x]) => x)), Math.min(...boxes.map(([, y]) => y))]
+    const [right, bottom] = [Math.max(...boxes.map(([x, , w]) => x + w)), Math.max(...boxes.map(([, y, , h]) => y + h))]
+    const { width, height } = app.canvas.canvas.getBoundingClientRect()
+    const { ds } = app.canvas
+    ds.scale = Math.min(1, (width - 120) / (right - left), (height - 120) / (bottom - top))
+    ds.offset[0] = width / 2 / ds.scale - (left + right) / 2
+    ds.offset[1] = height / 2 / ds.scale - (top + bottom) / 2
+    app.canvas.setDirty(true, true)
+}
+
 // ── prompt texts ────────────────────────────────────────────────────────────────────────────────────────────
 
 /** @param {Widget} widget @returns {boolean} whether a prompt may stand in it */

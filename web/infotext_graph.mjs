@@ -1,7 +1,7 @@
 /** Nodes for what an infotext says, beside what is there: parser, Apply, sampler, and a second pass where it has one. */
 
 import { APPLY, PARSER } from "./connect.mjs?v=0.1.0"
-import { addNode, asOneStep, boxOf, currentGraph, nodesOf, optionsOf, setWidget, textWidgets } from "./host.mjs?v=0.1.0"
+import { addNode, asOneStep, boxOf, currentGraph, nodesOf, optionsOf, setWidget, showBoxes, textWidgets } from "./host.mjs?v=0.1.0"
 import { t } from "./words.mjs?v=0.1.0"
 
 /**
@@ -42,12 +42,16 @@ function write(node, read) {
 export function buildGraph(read, place) {
     const graph = currentGraph()
     if (!graph) return []
-    return asOneStep(() => {
+    /** @type {Builder|null} */ let builder = null
+    const problems = asOneStep(() => {
         const taken = nodesOf(graph).map(boxOf)
         const right = Math.max(...taken.map(([x, , width]) => x + width), -Infinity)
         const [left, top] = taken.length ? [right + GAP * 2, Math.min(...taken.map(([, y]) => y)) + 30] : place
-        return new Builder(graph, left, top, read).build()
+        builder = new Builder(graph, left, top, read)
+        return builder.build()
     })
+    showBoxes(/** @type {Builder} */ (/** @type {unknown} */ (builder)).made.map(boxOf))
+    return problems
 }
 
 class Builder {
@@ -58,6 +62,7 @@ class Builder {
         this.top = top
         this.read = read
         /** @type {string[]} */ this.problems = []
+        /** @type {Node[]} */ this.made = []
         /** @type {number[]} the free place below the last node, by column */ this.below = []
     }
 
@@ -66,6 +71,7 @@ class Builder {
         const y = this.below[column] ?? this.top
         const node = addNode(this.graph, type, [this.left + column * (WIDE + GAP), y])
         node.setSize([WIDE, Math.max(node.size[1], tall)])
+        this.made.push(node)
         this.below[column] = y + node.size[1] + GAP
         for (const [name, value] of Object.entries(values)) if (value != null) setWidget(node, name, value)
         return node

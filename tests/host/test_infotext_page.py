@@ -116,7 +116,7 @@ def test_open_with_lora_deck_is_one_step_beside_what_is_there_and_runs(deck: Dec
     assert values(deck, "CLIPTextEncode")["text"] == "fog"
     latent = values(deck, "EmptyLatentImage")
     assert (latent["width"], latent["height"]) == (64, 96)
-    deck.page.evaluate("() => app.canvas.ds.reset?.()")
+    deck.page.wait_for_timeout(400)
     deck.shot("infotext-opened")
     deck.undo()
     assert deck.graph() == before
