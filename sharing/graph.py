@@ -16,6 +16,9 @@ Link = tuple[str, int]
 
 _CONSTANTS = ("value", "int", "float", "string", "text", "seed", "Value", "number")
 """Inputs by which nodes that only hold a value call it."""
+_DEEPEST = 200
+_LONGEST = 1_000_000
+"""Characters; texts that are joined to more are no prompt."""
 _REROUTES = ("Reroute", "Reroute (rgthree)", "ReroutePrimitive|pysssss")
 
 
@@ -78,30 +81,39 @@ class Graph:
             return None if as_link(given) or isinstance(given, list | dict) else given
         return self.output(link)
 
-    def output(self, link: Link, depth: int = 0) -> Any:
-        """What an output held, `None` where it cannot be told."""
+    def output(self, link: Link, known: dict[Link, Any] | None = None) -> Any:
+        """What an output held, `None` where it cannot be told. `known`: what was told on the way here."""
+        known = {} if known is None else known
+        if link not in known:
+            # What leads back to itself has no value.
+            known[link] = None
+            known[link] = self._output(link, known)
+        return known[link]
+
+    def _output(self, link: Link, known: dict[Link, Any]) -> Any:
         node_id, slot = link
         outputs = (self.run(node_id) or {}).get("outputs")
         if isinstance(outputs, Mapping) and str(slot) in outputs:
             return outputs[str(slot)]
         inputs = self.inputs(node_id)
-        if self.kind(node_id) == "StringConcatenate" and depth < 50:
-            parts = [self._text(node_id, name, depth) for name in ("string_a", "string_b")]
-            delimiter = inputs.get("delimiter", "")
-            known = isinstance(delimiter, str) and None not in parts
-            return delimiter.join(str(part) for part in parts) if known else None
-        if self.kind(node_id) == PARSER and slot == 0:
-            text = self._text(node_id, "text", depth)
-            return None if text is None else parse_prompt(text).text
+        if self.kind(node_id) == "StringConcatenate" and len(known) < _DEEPEST:
+            first, delimiter, second = (self._text(node_id, n, known) for n in ("string_a", "delimiter", "string_b"))
+            if first is None or delimiter is None or second is None:
+                return None
+            text = f"{first}{delimiter}{second}"
+            return text if len(text) <= _LONGEST else None
+        if self.kind(node_id) == PARSER and slot == 0 and len(known) < _DEEPEST:
+            text_in = self._text(node_id, "text", known)
+            return None if text_in is None else parse_prompt(text_in).text
         names = [name for name in inputs if name != "control_after_generate"]
         if slot == 0 and len(names) == 1 and names[0] in _CONSTANTS:
             value = inputs[names[0]]
             return None if isinstance(value, list | dict) else value
         return None
 
-    def _text(self, node_id: str, name: str, depth: int) -> str | None:
+    def _text(self, node_id: str, name: str, known: dict[Link, Any]) -> str | None:
         link = self.link(node_id, name)
-        value = self.inputs(node_id).get(name) if link is None else self.output(link, depth + 1)
+        value = self.inputs(node_id).get(name) if link is None else self.output(link, known)
         return value if isinstance(value, str) else None
 
 

@@ -77,6 +77,22 @@ def test_a_text_that_is_known_when_it_runs_is_taken_from_the_record() -> None:
     assert [traced(prompt, record, i).first.prompt for i in (0, 1, 2)] == ["a fox", "a cat", "a cat"]
 
 
+def test_joined_texts() -> None:
+    prompt = graph(join=node("StringConcatenate", string_a="a", string_b=["one", 0], delimiter=", "),
+                   one=node("PrimitiveStringMultiline", value="boat"))  # fmt: skip
+    prompt["pos"]["inputs"]["text"] = ["join", 0]
+    assert traced(prompt).first.prompt == "a, boat"
+    for number in range(100):
+        both = [f"join{number - 1}", 0] if number else "xx"
+        prompt[f"join{number}"] = node("StringConcatenate", string_a=both, string_b=both, delimiter="")
+    prompt["pos"]["inputs"]["text"] = ["join3", 0]
+    assert traced(prompt).first.prompt == "x" * 32
+    prompt["pos"]["inputs"]["text"] = ["join99", 0]
+    assert traced(prompt).first.prompt is None
+    prompt["join0"]["inputs"]["string_a"] = ["join99", 0]
+    assert traced(prompt).first.prompt is None
+
+
 def test_tags_never_stay_in_the_prompt() -> None:
     prompt = graph(parser=node("PromptLoraParser", text="a <lora:x:1> fox"))
     prompt["pos"]["inputs"]["text"] = ["parser", 0]
