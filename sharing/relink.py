@@ -96,8 +96,8 @@ class _Finder:
         """`None` for a name that is nobody's business here: without an entry, in a node of somebody else."""
         name = named.name
         entry = next((found for lock in self._locks if (found := lock.of(name)) is not None), None)
-        if entry is None or not entry.has_hash:
-            entry = foreign_entry(self._foreign, name) or entry
+        by_others = None if entry is not None and entry.has_hash else foreign_entry(self._foreign, name)
+        entry = by_others or entry
         closest = ""
         own: LoraFile | None = None
         try:
@@ -115,7 +115,11 @@ class _Finder:
             return _Found(entry, own, own, closest)
         if own is not None and self._is_right(own, entry):
             return _Found(entry, own, own)
-        return _Found(entry, find_content(self._library, entry.autov2, entry.autov3, entry.size), own, closest)
+        found = find_content(self._library, entry.autov2, entry.autov3, entry.size)
+        if found is None and by_others is not None and named.place.type not in OURS:
+            # Other programs ask about their own nodes themselves.
+            return None
+        return _Found(entry, found, own, closest)
 
     def _is_right(self, file: LoraFile, entry: LockEntry) -> bool:
         return has_content(verified_hash(self._library.store, file.id), entry.autov2, entry.autov3)

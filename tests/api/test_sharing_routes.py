@@ -154,6 +154,15 @@ def test_hashes_of_other_programs(here: Served, form: str) -> None:
     assert new["nodes"][0]["widgets_values"] == ["<lora:tusche:0.5>"]
 
 
+def test_what_other_programs_miss_in_their_own_nodes_is_theirs_to_ask_about(here: Served) -> None:
+    models = {"models": [{"name": "gone.safetensors", "hash": "0" * 63 + "1", "directory": "loras"}]}
+    loader = node(1, "LoraLoader", "gone.safetensors", 1, 1, properties=models)
+    result = relink(here, {"nodes": [loader]})
+    assert result["locked"] and result["missing"] == [] and result["changes"] == []
+    result = relink(here, {"nodes": [loader, node(2, "PromptLoraParser", "<lora:gone>")]})
+    assert [lora["name"] for lora in result["missing"]] == ["gone"]
+
+
 @pytest.mark.parametrize("bad", ['{"lora_deck_lock": 2}', '{"lora_deck_lock": 1, "entries": [{"na'])
 def test_a_bad_lock_is_told_and_stays(here: Served, bad: str) -> None:
     given = workflow(here, node(1, "PromptLoraParser", "<lora:korn>"))
