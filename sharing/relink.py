@@ -55,7 +55,10 @@ def relink(workflow: Mapping[str, Any], library: Library, choices: Mapping[str, 
     names = [named for place, value in values for named in names_in(place, value)]
     is_locked = bool(locks or foreign or choices)
     finder = _Finder(library, locks, foreign, {normalise(k): v for k, v in (choices or {}).items()})
-    results = {named.name: finder.of(named) for named in names} if is_locked else {}
+    results: dict[str, _Found | None] = {}
+    for named in names if is_locked else ():
+        # A name may stand in somebody else's node as well.
+        results[named.name] = finder.of(named) or results.get(named.name)
     changes = _changes(library, values, results, choices or {})
     listed: dict[str, list[dict[str, Any]]] = {"found": [], "missing": [], "differing": []}
     for name, result in results.items():
@@ -115,11 +118,11 @@ class _Finder:
             return _Found(entry, own, own, closest)
         if own is not None and self._is_right(own, entry):
             return _Found(entry, own, own)
-        found = find_content(self._library, entry.autov2, entry.autov3, entry.size)
-        if found is None and by_others is not None and named.place.type not in OURS:
+        file = find_content(self._library, entry.autov2, entry.autov3, entry.size)
+        if file is None and by_others is not None and named.place.type not in OURS:
             # Other programs ask about their own nodes themselves.
             return None
-        return _Found(entry, found, own, closest)
+        return _Found(entry, file, own, closest)
 
     def _is_right(self, file: LoraFile, entry: LockEntry) -> bool:
         return has_content(verified_hash(self._library.store, file.id), entry.autov2, entry.autov3)

@@ -159,8 +159,9 @@ def test_what_other_programs_miss_in_their_own_nodes_is_theirs_to_ask_about(here
     loader = node(1, "LoraLoader", "gone.safetensors", 1, 1, properties=models)
     result = relink(here, {"nodes": [loader]})
     assert result["locked"] and result["missing"] == [] and result["changes"] == []
-    result = relink(here, {"nodes": [loader, node(2, "PromptLoraParser", "<lora:gone>")]})
-    assert [lora["name"] for lora in result["missing"]] == ["gone"]
+    ours = node(2, "LoraStackAdd", "gone.safetensors", 1, 1)
+    for nodes in ([loader, ours], [ours, loader]):
+        assert [lora["name"] for lora in relink(here, {"nodes": nodes})["missing"]] == ["gone.safetensors"]
 
 
 @pytest.mark.parametrize("bad", ['{"lora_deck_lock": 2}', '{"lora_deck_lock": 1, "entries": [{"na'])
