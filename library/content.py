@@ -35,6 +35,17 @@ def find_content(library: Library, autov2: str | None, autov3: str | None, size:
         return None
     library.freshen()
     library.read()
+    found = _search(library, digits, autov2, autov3, size)
+    if found is None:
+        # As a name that misses: the file may have come this moment.
+        library.rescan()
+        found = _search(library, digits, autov2, autov3, size)
+    return found
+
+
+def _search(
+    library: Library, digits: list[str], autov2: str | None, autov3: str | None, size: int | None
+) -> LoraFile | None:
     found = _stored(library, digits, autov2, autov3)
     if found is not None:
         return found

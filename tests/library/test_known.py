@@ -71,6 +71,16 @@ def test_content_is_found_in_a_library_that_was_never_hashed(library: Library, t
     assert find_content(library, "e3b0c44298", None, size) is None
 
 
+def test_a_file_that_came_this_moment_is_found(library: Library, tmp_path: Path) -> None:
+    assert find_content(library, "0123456789", None, 5) is None
+    path = tmp_path / "loras" / "styles" / "fresh.safetensors"
+    write_lora(path, fill=b"\x0b")
+    library._poll_after = float("inf")  # as shortly after a look at slow folders
+    hashes = hash_file(path)
+    found = find_content(library, hashes.autov2, hashes.autov3, path.stat().st_size)
+    assert found is not None and found.name == "styles/fresh.safetensors"
+
+
 def test_a_file_written_over_is_found_no_more(library: Library, tmp_path: Path) -> None:
     path = tmp_path / "loras" / "mira.safetensors"
     hashes = hash_file(path)
