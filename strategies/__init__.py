@@ -12,7 +12,7 @@ from .base import (
     pack,
     unpack,
 )
-from .lora_sum import LoraSum, joined
+from .lora_sum import LoraSum
 from .matrix import Kronecker, Limit, Matrix, Product, Whole, cosine, inner, may_sketch, rows_of
 from .module import ModuleTensors
 from .ranks import Limited, has_rank, limited, with_factors
@@ -47,7 +47,6 @@ __all__ = [
     "cosine",
     "has_rank",
     "inner",
-    "joined",
     "limited",
     "may_sketch",
     "pack",
