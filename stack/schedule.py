@@ -131,6 +131,31 @@ def read_window(text: str) -> tuple[Bound | None, Bound | None] | None:
     return (bounds[0], bounds[1]) if bounds != [None, None] else None
 
 
+def read_moves(text: str) -> dict[str, str] | str:
+    """What the node *LoRA schedule* takes: a curve and windows, parted by `:`, as in a tag.
+
+    Gives key → text, the curve under `unet`; or what is wrong with it.
+    """
+    found: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.replace("\n", ":").split(":"))):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        key = key.lower() if equals else "unet"
+        value = value if equals else part
+        if key in WINDOW_KEYS:
+            good = (read_window if key == "step" else read_bound)(value) is not None
+        else:
+            good = key == "unet" and read_curve(value) is not None
+        if not good:
+            return f"{part!r} is no schedule. {HINT}"
+        if key in found:
+            return f"{key!r} is given twice. {HINT}"
+        found[key] = value
+    return found
+
+
+HINT = "Write weights at places (0@0,1@0.5), and start=5, stop=0.7 or step=3-8, parted by colons."
+
+
 def schedule_of(entry: LoraEntry, sampling_pass: SamplingPass = "first") -> Schedule | None:
     """How the entry's weight for the diffusion model moves in a pass, `None` where it stays as it is."""
     texts = dict(entry.extra)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from .entry import LoraEntry
 from .rank_limit import Method, RankLimit
+from .schedule import CURVE_KEYS, WINDOW_KEYS, Curve, read_curve
 from .stack import LoraStack
 
 _EXTENSIONS = (".safetensors", ".sft", ".pt", ".pth", ".ckpt", ".bin")
@@ -29,6 +30,49 @@ def _plain(name: str) -> str:
     plain = name.strip().replace("\\", "/").casefold()
     extension = next((e for e in _EXTENSIONS if plain.endswith(e)), "")
     return plain[: len(plain) - len(extension)]
+
+
+def with_schedule(stack: LoraStack, moves: Mapping[str, str], target: str) -> tuple[LoraStack, str]:
+    """The stack with a schedule for the diffusion model's weight of the entries that `target` means, and what happened.
+
+    `moves`: as `read_moves` gives them; none change nothing. A schedule that an entry had for either pass is replaced,
+    and a note says so.
+    """
+    if not moves:
+        return stack, "No schedule given; the stack is unchanged."
+    chosen = [entry for entry in stack if targets(entry, target)]
+    if stack.entries and not chosen:
+        note = f"LoRA schedule: no LoRA of the stack is called {target.strip()!r}; nothing was changed."
+        return replace(stack, notes=(*stack.notes, note)), note
+    shown = ", ".join(text if key == "unet" else f"{key}={text}" for key, text in moves.items())
+    notes: list[str] = []
+    entries = []
+    for entry in stack:
+        if not targets(entry, target):
+            entries.append(entry)
+            continue
+        before = [f"{key}={text}" for key, text in entry.extra if key in moves or (key == "hrunet" and "unet" in moves)]
+        notes += [f"LoRA schedule: {entry.name} has {shown} instead of its own {was}." for was in before]
+        entries.append(_scheduled(entry, moves))
+    names = ", ".join(entry.name for entry in chosen) or "no LoRA"
+    return (
+        replace(stack, entries=tuple(entries), notes=(*stack.notes, *notes)),
+        "\n".join((f"{shown}: {names}", *notes)),
+    )
+
+
+def _scheduled(entry: LoraEntry, moves: Mapping[str, str]) -> LoraEntry:
+    gone = {*moves, "hrunet"} if "unet" in moves else set(moves)
+    extra = [pair for pair in entry.extra if pair[0] not in gone]
+    curve = read_curve(moves["unet"]) if "unet" in moves else None
+    if isinstance(curve, Curve):
+        entry = replace(entry, unet=curve.largest, hr_unet=None)
+    elif curve is not None:
+        entry = replace(entry, unet=curve, hr_unet=None)
+    extra += [(key, text) for key, text in moves.items() if key != "unet" or isinstance(curve, Curve)]
+    order = (*CURVE_KEYS, *WINDOW_KEYS)
+    extra.sort(key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order))
+    return replace(entry, extra=tuple(extra))
 
 
 def with_block_weights(stack: LoraStack, blocks: str, target: str) -> tuple[LoraStack, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lora_deck.stack.schedule import Curve, read_bound, read_curve, read_window, scaled, schedule_of
+from lora_deck.stack.schedule import Curve, read_bound, read_curve, read_moves, read_window, scaled, schedule_of
 from lora_deck.stack.tag import parse_prompt
+from lora_deck.stack.target import with_schedule
 
 numpy = pytest.importorskip("numpy")
 
@@ -84,3 +85,25 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         again = read_curve(scaled(text, 2.0))
         assert isinstance(again, Curve) and again.largest == pytest.approx(2 * curve.largest)
     read_bound(text), read_window(text)
+
+
+def test_the_nodes_language() -> None:
+    assert read_moves("0@0,1@0.5:start=5") == {"unet": "0@0,1@0.5", "start": "5"}
+    assert read_moves(" stop = 0.7 \n 0.5 ") == {"stop": "0.7", "unet": "0.5"}
+    assert read_moves("") == {}
+    for bad in ("0@", "start=x", "te=1", "0@0:1@1", "hr=0.5"):
+        assert "parted by colons" in read_moves(bad)
+
+
+def test_the_node_gives_what_the_tag_gives() -> None:
+    stack = parse_prompt("<lora:a:0.3><lora:b:0.6:0.7>").stack
+    moves = read_moves("0@0,0.9@1:start=2")
+    assert isinstance(moves, dict)
+    changed, said = with_schedule(stack, moves, "B")
+    assert changed.entries == parse_prompt("<lora:a:0.3><lora:b:0.6:0@0,0.9@1:start=2>").stack.entries
+    assert said == "0@0,0.9@1, start=2: b"
+    again, said = with_schedule(changed, {"unet": "0.5"}, "")
+    assert again.entries == parse_prompt("<lora:a:0.3:0.5><lora:b:0.6:0.5:start=2>").stack.entries
+    assert "b has 0.5 instead of its own unet=0@0,0.9@1" in said and again.notes
+    unchanged, note = with_schedule(stack, moves, "c")
+    assert unchanged.entries == stack.entries and "no LoRA of the stack is called 'c'" in note

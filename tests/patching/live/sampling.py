@@ -88,7 +88,7 @@ def sample(
 
 def difference(result: Tensor, truth: Tensor, base: Tensor) -> float:
     """‖result − truth‖ / ‖truth − base‖: the error of an effect."""
-    return float((result.double() - truth.double()).norm() / (truth.double() - base.double()).norm())
+    return float((result.detach().double() - truth.double()).norm() / (truth.double() - base.double()).norm())
 
 
 def state(model: Any) -> dict[str, Tensor]:
@@ -109,7 +109,10 @@ def is_untouched(model: Any, before: dict[str, Tensor]) -> bool:
 
 def inside(model: Any, function: Callable[[], Tensor], rows: int = 2, **options: Any) -> Tensor:
     """What a function gives while the model runs, through the host's own call of the wrappers."""
+    import comfy.model_management
     from comfy.patcher_extension import WrapperExecutor, WrappersMP
+
+    comfy.model_management.load_models_gpu([model, *model.get_additional_models()])
 
     def instead(*_: Any, **__: Any) -> Tensor:
         return function()
