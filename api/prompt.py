@@ -12,6 +12,7 @@ from typing import Any
 from ..library.known import Known, known
 from ..library.resolve import current
 from ..sharing.fill import Filler
+from ..sharing.ignored import current_ignored, ignored
 from ..sharing.lock import OtherContent
 from ..sharing.missing import current_wants, wants
 from ..sharing.records import current_records, is_recorded
@@ -28,7 +29,10 @@ _pool = ThreadPoolExecutor(2, thread_name_prefix="lora-deck prompts")
 def on_prompt(json_data: dict[str, Any]) -> dict[str, Any]:
     """The host's prompt handler; runs on the event loop, so it reads the graph and the index and nothing else."""
     current_wants.set({})
+    current_ignored.set({})
     prompt = json_data.get("prompt")
+    if isinstance(prompt, dict):
+        current_ignored.set(ignored(prompt))
     if not isinstance(prompt, dict) or not is_recorded(prompt):
         return json_data
     extra_data = json_data.get("extra_data")

@@ -21,7 +21,7 @@ from ..stack.stack import LoraStack
 from .embeddings import add_embeddings
 from .entries import OpenedEntry, Patcher, ResolvedEntry, open_entries, resolve_entries
 from .keymap import Side, architecture_of, blocks_of
-from .live import Chosen, Method, attach, choose, make_plan
+from .live import Chosen, Conditioned, Method, attach, choose, make_plan
 from .patches import put_patches
 from .report import AppliedLora, ApplyReport, FileReport, count
 from .settings import CONFIG
@@ -95,6 +95,8 @@ def apply_stack(
         plan, kept = make_plan(new_model, chosen)
         attach(new_model, plan)
         reused.append(kept)
+    if new_model is not None:
+        Conditioned(sampling_pass, missing, resolve).attach(new_model)
     notes.extend(chosen.notes)
     for entry in opened:
         notes.extend(_notes(entry))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_patcher
@@ -34,6 +34,11 @@ class LiveEntry:
         return self.weight if self.schedule is None else self.schedule.at(place, steps)
 
 
+def unless_replaced(entry: int, row: RowKey) -> bool:
+    """Whether the model's own LoRAs act on a row."""
+    return row is None or not row.replaces
+
+
 @dataclass(frozen=True)
 class Plan:
     """Entries, and the tensors of what they change. The tensors are shared by plans that differ in weights alone."""
@@ -42,7 +47,7 @@ class Plan:
     factors: Factors
     patcher: Patcher
     """Of `factors`."""
-    acts_on: Callable[[int, RowKey], bool] = field(default=lambda entry, row: True)
+    acts_on: Callable[[int, RowKey], bool] = unless_replaced
     """Whether an entry acts on a row."""
 
     @property

@@ -15,7 +15,7 @@ from ..keymap import weight_shape
 from .choose import Chosen
 from .factors import Factors
 from .parts import build_layers
-from .plan import Plan, make_patcher
+from .plan import Plan, make_patcher, unless_replaced
 from .storage import current_weight
 
 KEPT_PER_MODEL = 2
@@ -36,7 +36,7 @@ def make_plan(model: Patcher, chosen: Chosen) -> tuple[Plan, bool]:
         if found is not None:
             known.move_to_end(key)
     if found is not None:
-        return Plan(chosen.entries, *found), True
+        return Plan(chosen.entries, *found, unless_replaced), True
     layers = build_layers(
         chosen.parts, lambda name: weight_shape(model.model, name), lambda name: current_weight(model, name)
     )
@@ -46,4 +46,4 @@ def make_plan(model: Patcher, chosen: Chosen) -> tuple[Plan, bool]:
         known[key] = made
         while len(known) > KEPT_PER_MODEL:
             known.popitem(last=False)
-    return Plan(chosen.entries, *made), False
+    return Plan(chosen.entries, *made, unless_replaced), False
