@@ -31,6 +31,6 @@ class LoraDeckExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             PromptLoraParser, LoraStackAdd, LoraStackRows, BlockWeight, DynRank, LoraSchedule, LoraStackApply,
-            LoraTextEncode, LoraStackOnConditioning, LoraInspect, LoraStackSave, LoraStackToList, LoraStackToRay, SaveImageInfotext,
-            ReadInfotext,
+            LoraTextEncode, LoraStackOnConditioning, LoraInspect, LoraStackSave, LoraStackToList, LoraStackToRay,
+            SaveImageInfotext, ReadInfotext,
         ]  # fmt: skip
