@@ -26,7 +26,9 @@ SMALL_LAYERS = 722
 
 def load_pack(host: str, cpu: bool) -> None:
     sys.path.insert(0, host)
-    sys.argv = sys.argv[:1] + (["--cpu"] if cpu else [])
+    import comfy.cli_args
+
+    comfy.cli_args.args.cpu = cpu
     spec = importlib.util.spec_from_file_location(
         "lora_deck", REPOSITORY / "__init__.py", submodule_search_locations=[str(REPOSITORY)]
     )

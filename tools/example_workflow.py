@@ -89,9 +89,60 @@ HIRES_LINKS: Links = [
     ("hires_sampler", 0, "decode", "samples"), ("checkpoint", 2, "decode", "vae"), ("decode", 0, "image", "images"),
 ]  # fmt: skip
 
+FADE: Nodes = {
+    "checkpoint": ("CheckpointLoaderSimple", (20, 60), (300, 120), CHECKPOINT),
+    "parser": ("PromptLoraParser", (20, 240), (400, 220), {
+        "text": "a small boat on a quiet lake, ink wash, rice paper\n<lora:ink_wash_v2:0.8:0@0,1@0.5>",
+    }),
+    "latent": ("EmptyLatentImage", (20, 520), (300, 130), {"width": 192, "height": 192}),
+    "apply": ("LoraStackApply", (470, 60), (320, 260), {}),
+    "positive": ("CLIPTextEncode", (470, 380), (320, 90), {}),
+    "negative": ("CLIPTextEncode", (470, 530), (320, 110), NEGATIVE),
+    "sampler": ("KSampler", (840, 60), (280, 290), SAMPLING),
+    "decode": ("VAEDecode", (840, 410), (220, 60), {}),
+    "image": ("SaveImage", (1160, 60), (320, 330), {"filename_prefix": "lora_deck_fade"}),
+}  # fmt: skip
+FADE_LINKS: Links = [
+    ("checkpoint", 0, "apply", "model"), ("checkpoint", 1, "apply", "clip"), ("parser", 1, "apply", "stack"),
+    ("parser", 0, "positive", "text"), ("apply", 1, "positive", "clip"), ("apply", 1, "negative", "clip"),
+    ("apply", 0, "sampler", "model"), ("positive", 0, "sampler", "positive"), ("negative", 0, "sampler", "negative"),
+    ("latent", 0, "sampler", "latent_image"), ("sampler", 0, "decode", "samples"),
+    ("checkpoint", 2, "decode", "vae"), ("decode", 0, "image", "images"),
+]  # fmt: skip
+
+REGIONS: Nodes = {
+    "checkpoint": ("CheckpointLoaderSimple", (20, 60), (300, 120), CHECKPOINT),
+    "apply": ("LoraStackApply", (20, 240), (300, 240), {}),
+    "latent": ("EmptyLatentImage", (20, 700), (300, 130), {"width": 256, "height": 192}),
+    "left": ("LoraTextEncode", (370, 60), (380, 260), {
+        "text": "a small boat on a quiet lake, ink wash\n<lora:ink_wash_v2:0.8>", "scope": "sub-prompt",
+    }),
+    "right": ("LoraTextEncode", (370, 380), (380, 260), {
+        "text": "a lighthouse keeper, mira\n<lora:mira_lighthouse:0.9>", "scope": "sub-prompt",
+    }),
+    "negative": ("CLIPTextEncode", (370, 700), (380, 110), NEGATIVE),
+    "left_area": ("ConditioningSetArea", (790, 60), (280, 180), {"width": 128, "height": 192, "x": 0}),
+    "right_area": ("ConditioningSetArea", (790, 380), (280, 180), {"width": 128, "height": 192, "x": 128}),
+    "both": ("ConditioningCombine", (790, 620), (280, 60), {}),
+    "sampler": ("KSampler", (1110, 60), (280, 290), SAMPLING),
+    "decode": ("VAEDecode", (1110, 410), (220, 60), {}),
+    "image": ("SaveImage", (1110, 530), (320, 330), {"filename_prefix": "lora_deck_regions"}),
+}  # fmt: skip
+REGIONS_LINKS: Links = [
+    ("checkpoint", 0, "apply", "model"), ("left", 1, "apply", "stack"),
+    ("checkpoint", 1, "left", "clip"), ("checkpoint", 1, "right", "clip"), ("checkpoint", 1, "negative", "clip"),
+    ("left", 0, "left_area", "conditioning"), ("right", 0, "right_area", "conditioning"),
+    ("left_area", 0, "both", "conditioning_1"), ("right_area", 0, "both", "conditioning_2"),
+    ("apply", 0, "sampler", "model"), ("both", 0, "sampler", "positive"), ("negative", 0, "sampler", "negative"),
+    ("latent", 0, "sampler", "latent_image"), ("sampler", 0, "decode", "samples"),
+    ("checkpoint", 2, "decode", "vae"), ("decode", 0, "image", "images"),
+]  # fmt: skip
+
 EXAMPLES: dict[str, tuple[Nodes, Links]] = {
     "LoRA_Deck_prompt_with_tags": (TAGS, TAGS_LINKS),
     "LoRA_Deck_two_passes": (HIRES, HIRES_LINKS),
+    "LoRA_Deck_fading_in": (FADE, FADE_LINKS),
+    "LoRA_Deck_two_regions": (REGIONS, REGIONS_LINKS),
 }
 README_PICTURE = "LoRA_Deck_prompt_with_tags"
 
