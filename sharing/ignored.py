@@ -75,13 +75,13 @@ def _samplers(
     waiting, seen = [start], {start}
     while waiting:
         for node_id, name in feeds.get(waiting.pop(), ()):
-            if node_id in seen or name == "model":
+            if node_id in seen or name in ("model", "stack", "text"):
                 continue
             seen.add(node_id)
             model = inputs[node_id].get("model")
             if isinstance(model, list) and len(model) == 2:
                 yield node_id
-            elif name not in ("stack", "text"):
+            else:
                 waiting.append(node_id)
 
 
