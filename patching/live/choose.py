@@ -122,7 +122,7 @@ def _hindrance(model: Patcher, found: Match) -> str | None:
 def is_layer(module: Any) -> bool:
     """Whether a module is a linear layer or a convolution, by what it has: packs bring classes of their own."""
     if hasattr(module, "in_features") and hasattr(module, "out_features"):
-        return True
+        return len(module.weight.shape) == 2
     return hasattr(module, "_conv_forward") and not getattr(module, "transposed", False) and module.groups == 1
 
 

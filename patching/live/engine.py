@@ -50,12 +50,13 @@ class Engine:
         bound = self._bind(executor.class_obj, x.device)
         if bound.is_active:
             return executor(x, *call, **kwargs)
-        bound.set_weights(weights)
-        try:
-            with in_place(bound):
-                return executor(x, *call, **kwargs)
-        except RowsError:
-            pass
+        if len(weights) == 1 or not bound.mixes_rows:
+            bound.set_weights(weights)
+            try:
+                with in_place(bound):
+                    return executor(x, *call, **kwargs)
+            except RowsError:
+                pass
         results = []
         for number, (own, part, rest) in enumerate(split(len(weights), x, call, kwargs)):
             bound.set_weights((weights[number],))

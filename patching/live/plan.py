@@ -122,7 +122,7 @@ class Bound:
                     self._scaled[columns] = flat
                     continue
                 factor = torch.tensor(scale, dtype=flat.dtype, device=flat.device)
-                if columns not in self._scaled or self._scaled[columns] is flat:
+                if columns not in self._scaled or not _is_ours(self._scaled[columns], flat):
                     self._scaled[columns] = flat * factor
                     self._layers = []
                 else:
@@ -142,6 +142,11 @@ class Bound:
                 ).to(self._factors.dtype)
                 for key in self._keys
             }
+
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether a layer is given tokens of all rows in an order of the model's own: experts are."""
+        return any("expert" in name for name in self._factors.segments)
 
     def active(self) -> list[Layer]:
         """The layers that a weight other than zero changes now."""
@@ -180,6 +185,11 @@ class Bound:
         return BoundPairs(self._tensors[pairs.down], tuple(ups), key)
 
 
+def _is_ours(scaled: Tensor, flat: Tensor) -> bool:
+    """Whether a tensor may be written over: it is no factor, and was not made in a mode that has ended."""
+    return scaled is not flat and (torch.is_inference_mode_enabled() or not scaled.is_inference())
+
+
 def _state(factors: Factors, device: torch.device) -> tuple[Any, ...]:
     return (device, *(tensor.data_ptr() for tensor in factors.tensors))
 
@@ -187,12 +197,13 @@ def _state(factors: Factors, device: torch.device) -> tuple[Any, ...]:
 def _bias_of(root: Any, name: str) -> Callable[[Layer, Tensor], Tensor | None]:
     """How to get the bias that a layer really adds: with the constant patches, which may live outside of it."""
     key = f"{name}.bias"
+    model = weakref.ref(root)
 
     def bias(layer: Layer, out: Tensor) -> Tensor | None:
         own: Tensor | None = getattr(layer.module, "bias", None)
         if own is None:
             return None
-        patcher = getattr(root, "current_patcher", None)
+        patcher = getattr(model(), "current_patcher", None)
         if patcher is None or key not in patcher.patches:
             return own.to(out.device, out.dtype)
         alone: Tensor = layer.base(_nothing(layer.module, out))

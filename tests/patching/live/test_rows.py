@@ -106,3 +106,21 @@ def test_splitting() -> None:
     assert [part.weight for part in parts] == [1, 0.7, -1]
     (alone,) = split_prompt("a picture, 16:9", "prompt", "a1111", "sum").parts
     assert alone.chunks == ("a picture, 16:9",) and alone.weight == 1
+
+
+def test_layers_that_mix_rows_take_them_one_by_one(
+    comfy: Any, model: Any, loras: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a layer's first dimension is not the batch nothing is guessed: every group of rows runs alone."""
+    from lora_deck.patching.live.plan import Bound
+
+    from . import sampling as s
+
+    ready = apply(model, None, "<lora:b:2>").model
+    positive, negative = [own(s.condition(1), "<lora:a:4>")], [s.condition(2)]
+    together, apart = s.Calls(), s.Calls()
+    wanted = s.sample(ready, positive, negative, calls=together, batch=2)
+    monkeypatch.setattr(Bound, "mixes_rows", property(lambda self: True))
+    got = s.sample(ready, positive, negative, calls=apart, batch=2)
+    base = s.sample(model, positive, negative, batch=2)
+    assert s.difference(got, wanted, base) < 1e-4
