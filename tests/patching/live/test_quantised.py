@@ -74,3 +74,68 @@ def test_raw_fp8(comfy: Any, build_model: Callable[..., Any], lora_folder: Path)
     layer.comfy_cast_weights = True
     patched, live, report = effect_errors(comfy, model, lora_folder)
     assert live <= LIVE_ERROR and patched > 10 * live and "fp8 e4m3fn" in str(report)
+
+
+def test_gguf(comfy: Any, build_model: Callable[..., Any], lora_folder: Path) -> None:
+    """A stand-in of the layers that GGUF loaders bring: packed bytes with a type, unpacked at every call."""
+    import enum
+
+    import torch
+
+    class Kind(enum.IntEnum):
+        F16 = 1
+        Q8_0 = 8
+
+    class Packed(torch.Tensor):
+        tensor_type = Kind.Q8_0
+
+        @property
+        def shape(self) -> Any:
+            return self.tensor_shape  # type: ignore[attr-defined]
+
+        def detach(self) -> Any:
+            return self
+
+        def requires_grad_(self, requires_grad: bool = False) -> Any:
+            return self
+
+    class Layer(torch.nn.Module):
+        def __init__(self, plain: Any) -> None:
+            super().__init__()
+            self.in_features, self.out_features, self.bias = plain.in_features, plain.out_features, plain.bias
+            blocks = plain.weight.detach().reshape(-1, 32)
+            scale = (blocks.abs().amax(1, keepdim=True) / 127).half()
+            values = (blocks / scale.float()).round().to(torch.int8)
+            packed = torch.cat([scale.view(torch.uint8), values.view(torch.uint8)], 1)
+            weight = packed.as_subclass(Packed)
+            weight.tensor_shape = torch.Size(plain.weight.shape)  # type: ignore[attr-defined]
+            self.weight = torch.nn.Parameter(weight, requires_grad=False)
+
+        def get_weight(self, tensor: Any, dtype: Any) -> Any:
+            packed = tensor.as_subclass(torch.Tensor)
+            scale = packed[:, :2].contiguous().view(torch.float16).float()
+            values = packed[:, 2:].contiguous().view(torch.int8).float()
+            return (values * scale).reshape(self.out_features, self.in_features).to(dtype)
+
+        def forward(self, x: Any) -> Any:
+            return torch.nn.functional.linear(x, self.get_weight(self.weight, x.dtype), self.bias)
+
+    from lora_deck.patching.live.storage import current_weight
+
+    from . import sampling as s
+
+    model = build_model(torch.float32)
+    holder = model.model.diffusion_model.get_submodule(LAYER.rpartition(".")[0])
+    plain = holder[int(LAYER.rpartition(".")[2])]
+    layer = Layer(plain)
+    write = {f"{NAME}.lora_up.weight": torch.randn(320, 8), f"{NAME}.lora_down.weight": torch.randn(8, 1280)}
+    from safetensors.torch import save_file
+
+    save_file(write, lora_folder / "g.safetensors")
+    holder[int(LAYER.rpartition(".")[2])] = layer
+    x = torch.randn(2, 5, 1280)
+    live = apply(model, None, "<lora:g:0.3>")
+    assert "because the model's weights are GGUF Q8_0" in str(live.report) and not live.model.patches
+    truth = layer(x) + 0.3 * x @ write[f"{NAME}.lora_down.weight"].T @ write[f"{NAME}.lora_up.weight"].T
+    assert s.difference(s.inside(live.model, lambda: layer(x)), truth, layer(x)) < 1e-5
+    assert (current_weight(model, KEY) - layer.get_weight(layer.weight, torch.float32)).abs().max() == 0
