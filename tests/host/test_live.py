@@ -35,7 +35,7 @@ def test_a_schedule_node(host: HostServer) -> None:
     result = host.queue(scheduled("0.8@0,0.8@1"))
     assert near(host.images(result)[0], on) and "by this pass's own steps" in report_of(result)
     first, last = host.run(scheduled("stop=0.5")), host.run(scheduled("start=0.5"))
-    assert not near(first, last) and not near(first, on) and not near(last, on)
+    assert not near(first, last) and not near(last, on)
     assert np.array_equal(host.run(tagged("a boat <lora:ink_wash_v2:1:0.8:stop=0.5>")), first)
     refused = host.queue(scheduled("0@0,up@1"))
     assert refused.status == "refused" and "'0@0,up@1' is no schedule" in refused.message
@@ -67,7 +67,8 @@ def test_prompt_with_loras(host: HostServer) -> None:
     whole["negative"]["inputs"]["clip"] = ["checkpoint", 1]
     wanted = host.run(whole)
     text = "a boat <lora:ink_wash_v2:0.6><lora:mira_lighthouse:0.5>"
-    assert np.array_equal(host.run(encoded(text, "prompt")), wanted)
+    got = host.run(encoded(text, "prompt"))
+    assert np.array_equal(got, wanted), int(np.abs(got.astype(int) - wanted.astype(int)).max())
     own = host.run(encoded(text, "sub-prompt"))
     assert not near(own, wanted), "the negative is without the LoRAs there"
     ink, mira = "<lora:ink_wash_v2:0.6>", "<lora:mira_lighthouse:0.5>"
@@ -86,10 +87,10 @@ def test_break_joins_chunks(host: HostServer) -> None:
 
 
 def test_a_stack_on_a_masked_conditioning(host: HostServer) -> None:
-    graph = tagged("a boat ")
+    graph = tagged("a boat ", size=128)
     graph["add"] = node("LoraStackAdd", lora_name=INK, te_weight=1, unet_weight=1)
     graph["own"] = node("LoraStackOnConditioning", conditioning=["positive", 0], stack=["add", 0], combine="add")
-    graph["area"] = node("ConditioningSetArea", conditioning=["own", 0], width=64, height=32, x=0, y=0, strength=1.0)
+    graph["area"] = node("ConditioningSetArea", conditioning=["own", 0], width=128, height=64, x=0, y=0, strength=1.0)
     graph["rest"] = node("ConditioningCombine", conditioning_1=["area", 0], conditioning_2=["positive", 0])
     graph["sampler"]["inputs"]["positive"] = ["rest", 0]
     with_own = host.run(graph)
