@@ -6,11 +6,11 @@ import re
 from typing import Any
 
 from ..library.fields import FIELDS
-from . import a1111, changes, infotext_routes, loras, pictures, sharing_routes
+from . import a1111, blocks, changes, infotext_routes, loras, pictures, sharing_routes
 from .route import Param, Route
 
 ROUTES: tuple[Route, ...] = (*loras.ROUTES, *changes.ROUTES, *pictures.ROUTES, *sharing_routes.ROUTES,
-                              *infotext_routes.ROUTES)  # fmt: skip
+                              *infotext_routes.ROUTES, *blocks.ROUTES)  # fmt: skip
 
 _STRING: dict[str, Any] = {"type": "string"}
 _INTEGER: dict[str, Any] = {"type": "integer"}
@@ -99,6 +99,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "name": _MAYBE_STRING, "written": _MAYBE_STRING, "file": _MAYBE_STRING, "te": _MAYBE_NUMBER,
             "unet": _MAYBE_NUMBER, "hash": _STRING, "note": _STRING,
             "found": {"type": "string", "enum": ["hash", "name", "missing"]}}}}}),
+    "BlockValues": _object({"blocks": {"type": "object", "additionalProperties": _NUMBER}}),
+    "PresetNames": _object({"built_in": _STRINGS, "own": _STRINGS}),
+    "OwnPresets": _object({"own": _STRINGS}),
+    "BlocksOf": _object({"name": _STRING, "ids": _STRINGS}),
     "Refusal": {"type": "object", "required": ["error"], "properties": {"error": _STRING}},
     "A1111Lora": _object({"name": _STRING, "alias": _STRING, "path": _STRING, "metadata": {"type": "object"}}),
 }  # fmt: skip

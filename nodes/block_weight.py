@@ -30,6 +30,7 @@ class BlockWeight(io.ComfyNode):
                     default="ALL",
                     tooltip="A preset (MIDD), a vector (1,0,0.5,…) or blocks by name (IN04-OUT05=0.8,M00=0.2). "
                     "It replaces what lbw= says in a tag.",
+                    extra_dict={"widgetType": "LORA_DECK_BLOCKS"},
                 ),
                 io.String.Input(
                     "target",

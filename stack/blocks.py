@@ -107,6 +107,15 @@ def layout_of(keys: Iterable[str]) -> BlockLayout:
     return BlockLayout(False, tuple(counted), tuple(stacks.items()))
 
 
+def layout_of_ids(ids: Iterable[str]) -> BlockLayout:
+    """The layout whose blocks have these ids, in the order of `BlockLayout.ids`. It knows no names of weights."""
+    counts: dict[str, int] = {}
+    for block in ids:
+        letters = block.rstrip("0123456789")
+        counts[letters] = counts.get(letters, 0) + 1
+    return BlockLayout("IN" in counts, tuple(counts.items()))
+
+
 def _main_stack(highest: dict[str, int]) -> str | None:
     """The longest list of blocks; refiners and embedders belong to what comes before them."""
     candidates = [name for name in highest if name not in _LETTERS and not re.search("refiner|embed|_in$|_out$", name)]

@@ -1,5 +1,7 @@
 /** What the deck puts into nodes. */
 
+import { BARS_HEIGHT, Bars } from "./bars.mjs?v=0.1.0"
+import { blocksBehind } from "./bars_model.mjs?v=0.1.0"
 import { offerCardAct } from "./card_acts.mjs?v=0.1.0"
 import { openCard } from "./dialog.mjs?v=0.1.0"
 import { watchDrags } from "./drag.mjs?v=0.1.0"
@@ -52,8 +54,35 @@ function name() {
     }
 }
 
+/** @param {Node} node */
+function bars(node) {
+    /** @type {Widget|null} */ let widget = null
+    const shown = new Bars(value => asOneStep(() => {
+        if (widget) widget.value = value
+    }), () => blocksBehind(node))
+    shownBars.add(new WeakRef(shown))
+    return {
+        part: { element: shown.element, get: () => shown.text, set: (/** @type {any} */ value) => shown.set(value), minHeight: () => BARS_HEIGHT, minWidth: 300 },
+        ready: (/** @type {Widget} */ made) => {
+            widget = made
+            widen(node, 400)
+        },
+    }
+}
+
+/** @type {Set<WeakRef<Bars>>} */ const shownBars = new Set()
+
+/** The connected model may be another one. */
+function lookAtModels() {
+    for (const reference of shownBars) {
+        const each = reference.deref()
+        if (!each) shownBars.delete(reference)
+        else if (each.element.isConnected && !each.held) void each.look()
+    }
+}
+
 /** For the extension's `getCustomWidgets`. */
-export const nodeWidgets = () => customWidgets({ LORA_DECK_ROWS: rows, LORA_DECK_NAME: name })
+export const nodeWidgets = () => customWidgets({ LORA_DECK_ROWS: rows, LORA_DECK_NAME: name, LORA_DECK_BLOCKS: bars })
 
 /** For the extension's `getNodeMenuItems`. @param {Node} node */
 export const nodeMenuItems = node => nodeMenu(node, rowsOf(node))
@@ -65,6 +94,8 @@ export function watchCanvas() {
     watchMounts()
     watchDrags(rowsOf)
     onEvent("graphChanged", remountSoon)
+    onEvent("graphChanged", () => setTimeout(lookAtModels, 50))
+    onEvent("lora-deck.blocks", () => setTimeout(lookAtModels, 50))
     onEvent("lora-deck.changed", () => {
         forgetMeanings()
         redrawRows()

@@ -109,6 +109,14 @@ export const fullCard = id => ask(`loras/${id}`)
 export const resolve = name => ask(`resolve?${queryString({ name })}`)
 /** @param {string} name */
 export const architecture = name => ask(`architecture?${queryString({ name })}`)
+/** @param {string} text @param {string[]} ids @returns {Promise<{blocks: Record<string, number>}>} what block weights mean */
+export const readBlocks = (text, ids) => tell("blocks/read", { text, ids })
+/** @param {string[]} ids @returns {Promise<{built_in: string[], own: string[]}>} presets for a model */
+export const blockNames = ids => tell("blocks/names", { ids })
+/** @param {string} name @param {string} [text] without it the preset is deleted */
+export const putPreset = (name, text) => tell("blocks/preset", { name, ...(text === undefined ? {} : { text }) })
+/** @param {string} name of a checkpoint @returns {Promise<{ids: string[]}>} */
+export const blocksOf = name => ask(`blocks/layout?${queryString({ name })}`)
 export const status = () => ask("status")
 export const refresh = () => tell("refresh", {})
 /** @param {number[]} ids @param {boolean} favourite */

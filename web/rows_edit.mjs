@@ -79,3 +79,9 @@ export function editTags(at, add) {
     const input = h("textarea", { spellcheck: false, placeholder: "<lora:ink_wash:0.8> <lora:film_grain:0.4:0.6>" })
     form(t("rows.from_tags"), at, [{ label: t("rows.from_tags"), input, check: () => parsePrompt(input.value).entries.length > 0 }], () => add(input.value))
 }
+
+/** @param {string} title @param {HTMLElement} at @param {(name: string) => void} take */
+export function askName(title, at, take) {
+    const input = h("input", { type: "text", autocomplete: "off" })
+    form(title, at, [{ label: t("bars.name"), input, check: () => input.value.trim() !== "" }], () => take(input.value.trim()))
+}
