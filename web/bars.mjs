@@ -220,7 +220,8 @@ export class Bars {
             if (kept) this.put(textOf(this.ids, this.values))
             else this.input.value = this.text
             this.draw()
-            /** @type {HTMLElement|null} */ (this.eq.querySelector("[tabindex='0']"))?.focus({ preventScroll: true })
+            const bar = this.eq.querySelector("[tabindex='0']")
+            if (bar instanceof HTMLElement) bar.focus({ preventScroll: true })
         }
         const up = () => end(true)
         const cancel = () => end(false)

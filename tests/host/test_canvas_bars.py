@@ -116,7 +116,7 @@ def test_presets_are_chosen_saved_and_deleted(deck: DeckPage, tidy_host: HostSer
     menu = deck.page.get_by_role("group", name=re.compile("^Block weights")).get_by_role("button", name="More")
     menu.click()
     deck.page.get_by_role("menuitem", name="Save as preset…").click()
-    deck.page.get_by_role("textbox", name="Name").fill("MINE")
+    deck.page.get_by_role("textbox", name="Name", exact=True).fill("MINE")
     deck.page.keyboard.press("Enter")
     expect(choice.locator("option[value=MINE]")).to_have_count(1)
     asked: Any = tidy_host.post("/lora-deck/blocks/names", {"ids": ["IN00", "M00", "OUT00"]})

@@ -43,7 +43,8 @@ def start(deck: DeckPage, nodes: object, links: object) -> None:
 
 def place(deck: DeckPage, title: str, dx: float, dy: float) -> tuple[float, float]:
     x, y = deck.page.evaluate(
-        """([title, dx, dy]) => { const n = app.graph._nodes.find(n => n.title === title), { scale, offset } = app.canvas.ds
+        """([title, dx, dy]) => { const n = app.graph._nodes.find(n => n.title === title)
+        const { scale, offset } = app.canvas.ds
         const c = app.canvas.canvas.getBoundingClientRect()
         return [c.x + (n.pos[0] + offset[0] + dx) * scale, c.y + (n.pos[1] + offset[1] + dy) * scale] }""",
         [title, dx, dy],
