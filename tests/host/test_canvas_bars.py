@@ -61,7 +61,7 @@ def digests(deck: DeckPage, host: HostServer) -> dict[str, str]:
 
 
 def test_a_dragged_bar_changes_its_block_and_no_other(deck: DeckPage, tidy_host: HostServer) -> None:
-    before, plain = deck.graph(), digests(deck, tidy_host)
+    plain = digests(deck, tidy_host)
     x, y = bar(deck, "IN01")
     drag(deck, (x, y - 30), (x, y + 10))
     found = re.fullmatch(r"IN00=1,IN01=(0\.\d+),M00=1,OUT00-OUT01=1", text(deck))
@@ -69,6 +69,12 @@ def test_a_dragged_bar_changes_its_block_and_no_other(deck: DeckPage, tidy_host:
     changed = digests(deck, tidy_host)
     different = {key for key in plain if plain[key] != changed.get(key)}
     assert different and all("input_blocks.1." in key for key in different), different
+
+
+def test_a_drag_is_one_step(deck: DeckPage) -> None:
+    before = deck.graph()
+    x, y = bar(deck, "M00")
+    drag(deck, (x, y - 30), (x, y + 10))
     one_step(deck, before, 0)
 
 
