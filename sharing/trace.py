@@ -295,11 +295,16 @@ def _upstream(graph: Graph, node_id: str, name: str) -> Iterator[str]:
 
 def _lora_nodes(graph: Graph, on_model: list[str], on_clip: list[str], unknown_clip: bool) -> tuple[LoraNode, ...]:
     """`unknown_clip`: whether the way of the text could not be followed; then what has a text encoder changes it."""
+    encoders = {node for node in on_clip if graph.kind(node) == "LoraTextEncode"}
+
+    def changes_clip(node: str) -> bool:
+        if node in on_clip or (unknown_clip and graph.link(node, "clip") is not None):
+            return True
+        # That node applies its LoRAs to the text encoder itself, and hands them on for the model.
+        return bool(encoders) and not encoders.isdisjoint(_upstream(graph, node, "stack"))
+
     order = [*reversed(on_model), *(node for node in reversed(on_clip) if node not in on_model)]
-    return tuple(
-        LoraNode(node, node in on_model, node in on_clip or (unknown_clip and graph.link(node, "clip") is not None))
-        for node in dict.fromkeys(order)
-    )
+    return tuple(LoraNode(node, node in on_model, changes_clip(node)) for node in dict.fromkeys(order))
 
 
 def _size(graph: Graph, node_id: str) -> tuple[int, int] | None:

@@ -206,6 +206,16 @@ def test_loras_in_order_with_what_they_reach() -> None:
     ]  # fmt: skip
 
 
+def test_a_prompt_that_applies_its_loras_to_the_text_encoder_itself() -> None:
+    prompt = graph(apply=node("LoraStackApply", stack=["weights", 0], model=["ckpt", 0]),
+                   weights=node("BlockWeight", stack=["pos", 1], blocks="ALL"))  # fmt: skip
+    prompt["pos"] = node("LoraTextEncode", clip=["ckpt", 1], text="a boat <lora:x:1>", scope="prompt")
+    prompt["sampler"]["inputs"]["model"] = ["apply", 0]
+    found = traced(prompt).first
+    assert found.prompt == "a boat "
+    assert [(x.on_model, x.on_clip) for x in found.loras if x.node_id == "apply"] == [(True, True)]
+
+
 def test_nothing_to_follow() -> None:
     assert traced({"save": node("SaveImageInfotext", images=["load", 0]), "load": node("LoadImage")}) == Traced()
     assert traced({}) == Traced()
