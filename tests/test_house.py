@@ -96,7 +96,10 @@ def test_every_node_has_a_help_page() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.keyword) and node.arg == "node_id" and isinstance(node.value, ast.Constant)
     }
-    assert ids and {f"{name}.md" for name in ids} == {path.name for path in (ROOT / "web" / "docs").glob("*.md")}
+    pages = ROOT / "web" / "docs"
+    assert ids and {f"{name}.md" for name in ids} == {path.name for path in pages.glob("*.md")}
+    assert {f"{name}.png" for name in ids} == {path.name for path in pages.glob("*.png")}
+    assert all(f"]({name}.png)" in (pages / f"{name}.md").read_text(encoding="utf-8") for name in ids)
 
 
 def test_one_place_names_the_version_of_the_pack() -> None:

@@ -31,6 +31,11 @@ VALUES: dict[str, dict[str, Any]] = {
     "LoraTextEncode": {"text": TEXT},
     "LoraStackAdd": {"lora_name": "ink_wash_v2", "te_weight": 0.8, "unet_weight": 0.8},
     "BlockWeight": {"blocks": "MIDD"},
+    "LoraStackRows": {"rows": {"lora_deck": 1, "on": True, "rows": [
+        {"on": True, "name": "ink_wash_v2", "te": 0.8, "unet": 0.8},
+        {"on": True, "name": "film_grain", "te": 0.3, "unet": 0.7, "lbw": "OUTALL"},
+        {"on": False, "name": "neon_nights", "te": 0.5, "unet": 0.5},
+    ]}},
     "LoraSchedule": {"weights": "0@0,1@0.5"},
     "LoraStackSave": {"filename": "merged/ink_and_neon"},
     "ReadInfotext": {"text": f"{TEXT}\nNegative prompt: photo\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 1"},
@@ -38,9 +43,20 @@ VALUES: dict[str, dict[str, Any]] = {
 """What stands in a node's widgets on its picture; the defaults for those that are not named."""
 PLACE = """async ([type, values]) => {
     app.graph.clear()
-    const node = LiteGraph.createNode(type)
-    app.canvas.graph.add(node)
-    node.pos = [460, 140]
+    // Widgets of an earlier node of this number would lend it their values.
+    app.graph.last_node_id = window.pictured = (window.pictured ?? 0) + 100
+    const add = (type, x, y) => {
+        const made = LiteGraph.createNode(type)
+        app.canvas.graph.add(made)
+        made.pos = [x, y]
+        return made
+    }
+    const node = add(type, 460, 140)
+    if (type === "BlockWeight") {
+        const [apply, checkpoint] = [add("LoraStackApply", 2000, 140), add("CheckpointLoaderSimple", 2000, 600)]
+        node.connect(0, apply, "stack")
+        checkpoint.connect(0, apply, "model")
+    }
     for (const [name, value] of Object.entries(values)) {
         const widget = node.widgets.find(w => w.name === name)
         widget.value = value
