@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -119,8 +119,27 @@ class Product(Matrix):
         u, s, vt = torch.linalg.svd(r_up @ r_down.mT, full_matrices=False)
         return q_up @ u, s, vt @ q_down.mT
 
+    def best(self, limit: Limit) -> Cut:
+        # As `svd`, with no more vectors than are kept: those of the shorter side are reflected into place, and the
+        # longer side is the product with them, up · down · V or Uᵀ · up · down.
+        if self.shape[0] < self.shape[1]:
+            turned = Product(self.down.mT, self.up.mT).best(limit)
+            return replace(turned, up=turned.down.mT, down=turned.up.mT)
+        reflected, factors = torch.geqrf(self.down.mT)
+        r_down = reflected[: len(factors)].triu()
+        r_up = torch.geqrf(self.up).a[: min(self.up.shape)].triu()
+        _, s, vt = torch.linalg.svd(r_up @ r_down.mT, full_matrices=False)
+        squares = s.square()
+        total = float(squares.sum())
+        count = limit.count(squares, total) or len(s)
+        leading = vt[:count].mT
+        v = torch.nn.functional.pad(leading, (0, 0, 0, self.shape[1] - len(leading)))
+        v = torch.ormqr(reflected[:, : len(factors)], factors, v)
+        root = s[:count].sqrt()
+        up = self.up @ (r_down.mT @ leading) / root.clamp_min(torch.finfo(s.dtype).tiny)
+        return Cut(up, root[:, None] * v.mT, self.rank, total, float(squares[:count].sum()))
+
     def effective_rank(self, share: float = 0.9) -> int:
-        # As many values, without vectors: (up · down)'s are the roots of the eigenvalues of (upᵀup)(down·downᵀ).
         r_up = torch.linalg.qr(self.up, mode="r").R
         r_down = torch.linalg.qr(self.down.mT, mode="r").R
         squares = torch.linalg.svdvals(r_up @ r_down.mT).square()
