@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import comfy.model_management
@@ -60,12 +61,23 @@ class _Sum:
     shape: Shape
     """Of the weight with its changes."""
     grown: bool = False
+    terms: list[tuple[Callable[[], Matrix | Tensor], float]] = field(default_factory=list)
+    """(makes a change, its multiplier): made when their turn comes, since all of a file at once would not fit."""
     products: list[Product] = field(default_factory=list)
     dense: Tensor | None = None
     """(rows, columns), or (rows,) of a vector"""
     may_sketch: bool = False
 
-    def add(self, change: Matrix | Tensor, multiplier: float) -> None:
+    def add(self, multiplier: float, make: Callable[[], Matrix | Tensor]) -> None:
+        self.terms.append((make, multiplier))
+
+    def gather(self) -> None:
+        """Makes the changes and adds them up."""
+        for make, multiplier in self.terms:
+            self._add(make(), multiplier)
+        self.terms.clear()
+
+    def _add(self, change: Matrix | Tensor, multiplier: float) -> None:
         if isinstance(change, Kronecker):
             rows, columns = change.shape
             thin = change.rank * (rows + columns) < rows * columns
@@ -149,16 +161,21 @@ def _add_match(
             "width. Save them one by one."
         )
     total.grown = total.grown or whole != shape
-    zeros = torch.zeros(found.shape, dtype=torch.float64)
-    if len(shape) > 1:
-        change = change_of(found, device) or Whole(found.strategy.delta(zeros).flatten(1))
-        total.add(placed(found, change, whole), multiplier)
-        return
+    total.add(multiplier, partial(_change, found, whole, device))
+
+
+def _change(found: Match, whole: Shape, device: torch.device) -> Matrix | Tensor:
+    """What a match adds to the whole weight: a matrix, or the numbers of a vector."""
+    if len(whole) > 1:
+        change = change_of(found, device)
+        if change is None:
+            change = Whole(found.strategy.delta(torch.zeros(found.shape, dtype=torch.float64)).flatten(1))
+        return placed(found, change, whole)
     vector = torch.zeros(whole, dtype=torch.float64)
     start = found.target.offset[1] if found.target.offset is not None else 0
-    part = found.strategy.delta(zeros if found.target.function is None else found.target.function(zeros))
+    part = found.strategy.delta(torch.zeros(found.shape, dtype=torch.float64))
     vector[start : start + found.shape[0]] = part if found.target.function is None else found.target.function(part)
-    total.add(vector, multiplier)
+    return vector
 
 
 def _check_additive(entry: OpenedEntry, module: str, strategy: Strategy) -> None:
@@ -201,15 +218,13 @@ def _add_by_own_names(
                 strategy = shortened(limit, strategy, left[name, parameter])
             names.add(flat(name))
             spelling = spelled.setdefault(flat(name), name)
-            # Only a vector has no matrix among what adds up.
-            change = strategy.matrix(device) or strategy.delta(torch.zeros(_vector_shape(strategy)).double())
-            shape = _own_shape(strategy, change)
+            shape = _own_shape(strategy)
             total = sums.setdefault((spelling, parameter), _Sum(shape, isinstance(strategy, Reshaped)))
             if torch.Size(total.shape).numel() != torch.Size(shape).numel():
                 raise StackNotSavedError(
                     f"{entry.item.file.path}: its module {name!r} is {shape}, and another file's is {total.shape}."
                 )
-            total.add(change, entry.item.weight(_side(name)))
+            total.add(entry.item.weight(_side(name)), partial(_own_change, strategy, device))
         by_file.append((entry, names))
     for entry, names in by_file[1:]:
         if not any(names & others for _, others in by_file if others is not names):
@@ -223,16 +238,19 @@ def _side(module: str) -> Side:
     return "te" if is_text_encoder_name(module) else "unet"
 
 
-def _vector_shape(strategy: Strategy) -> Shape:
-    return tuple(strategy.numbers[0].shape)
+def _own_change(strategy: Strategy, device: torch.device) -> Matrix | Tensor:
+    change = strategy.matrix(device)
+    # Only a vector has no matrix among what adds up.
+    return strategy.delta(torch.zeros(_own_shape(strategy), dtype=torch.float64)) if change is None else change
 
 
-def _own_shape(strategy: Strategy, change: Matrix | Tensor) -> Shape:
+def _own_shape(strategy: Strategy) -> Shape:
     """The shape of a weight that a change is for, as far as the file says it."""
-    if isinstance(change, Tensor):
-        return tuple(change.shape)
     if isinstance(strategy, Reshaped):
         return strategy.shape
+    change = strategy.matrix(torch.device("meta"))
+    if change is None:
+        return tuple(strategy.numbers[0].shape)
     kernel = strategy.kernel
     rows, columns = change.shape
     return (rows, columns // torch.Size(kernel).numel(), *kernel)
@@ -248,6 +266,7 @@ def _tensors(sums: dict[tuple[str, str], _Sum], rank: int) -> tuple[dict[str, Te
     progress = comfy.utils.ProgressBar(len(sums))
     for done, ((name, parameter), total) in enumerate(sums.items(), 1):
         comfy.model_management.throw_exception_if_processing_interrupted()
+        total.gather()
         if len(total.shape) < 2:
             assert total.dense is not None
             tensors[f"{name}.diff_b" if parameter == "bias" else f"{name}.diff"] = _stored(total.dense)
@@ -258,6 +277,8 @@ def _tensors(sums: dict[tuple[str, str], _Sum], rank: int) -> tuple[dict[str, Te
                 energy, kept = energy + cut.energy_before, kept + cut.energy
                 matrix = Product(cut.up, cut.down)
             tensors.update(_matrix_tensors(name, matrix, total))
+        total.products.clear()
+        total.dense = None
         progress.update_absolute(done)
     return tensors, kept / energy if energy else 1.0
 
@@ -268,6 +289,8 @@ def _matrix_tensors(name: str, matrix: Matrix, total: _Sum) -> Iterable[tuple[st
         return
     yield f"{name}.lora_up.weight", _stored(matrix.up.reshape(*matrix.up.shape, *[1] * (len(total.shape) - 2)))
     yield f"{name}.lora_down.weight", _stored(matrix.down.reshape(-1, *total.shape[1:]))
+    # Says that the factors are all there is, also to a reader that finds settings beside the file.
+    yield f"{name}.alpha", torch.tensor(float(matrix.up.shape[1]))
     if total.grown:
         yield f"{name}.reshape_weight", torch.tensor(total.shape)
 
