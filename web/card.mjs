@@ -87,7 +87,7 @@ export function meta(card, weight) {
 
 /** @param {Card} card @param {boolean} weight */
 function under(card, weight) {
-    if (fault(card)) return h("div.ld-meta", { title: remedy(card) }, h("span.ld-trunc", null, remedy(card)))
+    if (fault(card)) return h("div.ld-meta", null, h("span.ld-trunc", null, remedy(card)))
     if (card.state !== "present") return h("div.ld-meta", null, h("span.ld-trunc", null, t(`deck.${card.state}`)))
     return meta(card, weight)
 }
@@ -105,6 +105,9 @@ export function cutInTheMiddle(name) {
         h("span", null, signs.slice(0, -tail).join("")), h("span", null, signs.slice(-tail).join("")))]
 }
 
+/** What each option shows, so that only what has changed is drawn anew. @type {WeakMap<HTMLElement, string>} */
+const shown = new WeakMap()
+
 /**
  * Fills an option of the list.
  *
@@ -113,6 +116,9 @@ export function cutInTheMiddle(name) {
  * @param {Look} look
  */
 export function fillCard(element, card, look) {
+    const shows = JSON.stringify([card, look])
+    if (shown.get(element) === shows) return
+    shown.set(element, shows)
     const list = look.size === "list"
     element.className = list ? "ld-row" : "ld-card"
     element.setAttribute("aria-selected", String(look.picked))
@@ -125,7 +131,7 @@ export function fillCard(element, card, look) {
     element.classList.toggle("is-active", look.on !== null)
     element.classList.toggle("is-away", card.state !== "present")
     const title = titleOf(card.name)
-    element.title = card.name
+    element.title = fault(card) ? `${card.name}\n${remedy(card)}` : card.name
     if (list) {
         const weight = preferredWeight(card)
         element.replaceChildren(

@@ -10,6 +10,9 @@
  *
  * @typedef {object} Plan
  * @property {Field} field
+ * @property {Graph} graph where the nodes are added: the prompt's own, or one inside a subgraph that it goes into
+ * @property {{node: Node|null, slot: number}|null} from what gives the text in that graph, a node or the graph's own
+ *     input; `null`: the parser holds the text itself
  * @property {Box} parser
  * @property {Box|null} apply `null` where one that is there serves
  * @property {Node|null} serves
@@ -18,9 +21,9 @@
  * @property {Set<Node>} used the nodes that take part in this prompt's pictures
  */
 
-import { encodersOf, samplersOf, slotOf } from "./flow.mjs?v=0.1.0"
+import { encodersOf, fieldsOf, samplersOf, slotOf } from "./flow.mjs?v=0.1.0"
 import {
-    addNode, boxOf, inputNamed, inputOfType, nodeLooks, nodesOf, sourceOf, targetsOf, textWidgets,
+    addNode, boxOf, connectEdge, edgeOf, holderOf, inputNamed, inputOfType, insideOf, nodeLooks, nodesOf, sourceOf, targetsOf,
 } from "./host.mjs?v=0.1.0"
 
 export const PARSER = "PromptLoraParser"
@@ -62,24 +65,45 @@ function allBehind(graph, ends) {
 }
 
 /**
+ * An input as it is seen in a graph: where it lies inside a subgraph, that subgraph's node, with the slot that leads to it.
+ *
+ * @param {Graph} graph
+ * @param {Socket} socket
+ * @returns {Socket[]} none where it lies elsewhere
+ */
+function seenIn(graph, socket) {
+    if (socket.graph === graph) return [socket]
+    const outer = edgeOf(socket.graph, socket.node, socket.slot) ?? holderOf(socket.graph)
+    return outer ? seenIn(graph, { slot: -1, ...outer }) : []
+}
+
+/**
  * @param {Field} field
- * @returns {Plan|null} `null` where the text goes into no encoder of the same graph
+ * @returns {Plan|null} `null` where the text goes into no encoder
  */
 export function plan(field) {
-    const { graph } = field
-    const encoders = encodersOf(field).filter(node => nodesOf(graph).includes(node))
-    if (!encoders.length) return null
-    const samplers = samplersOf(field).filter(socket => socket.graph === graph).map(({ node }) => node)
-    const used = allBehind(graph, [...samplers, ...encoders])
+    const encoders = encodersOf(field)
+    const graphs = new Set([field.graph, ...encoders.map(({ graph }) => graph)])
+    const plans = [...graphs].flatMap(graph => planIn(graph, field, encoders) ?? [])
+    return plans.find(({ serves, model, clip }) => serves || (model && clip)) ?? plans[0] ?? null
+}
+
+/** @param {Graph} graph @param {Field} field @param {Socket[]} encoders @returns {Plan|null} */
+function planIn(graph, field, encoders) {
+    const encoding = encoders.flatMap(socket => seenIn(graph, socket))
+    const samplers = samplersOf(field).flatMap(socket => seenIn(graph, socket)).map(({ node }) => node)
+    const from = feedOf(graph, field, encoding)
+    if (!encoding.length || from === undefined) return null
+    const used = allBehind(graph, [...samplers, ...encoding.map(({ node }) => node)])
     const models = samplers.map(node => sourceOfType(graph, node, "MODEL"))
-    const clips = encoders.map(node => sourceOfType(graph, node, "CLIP"))
+    const clips = encoding.map(({ node }) => sourceOfType(graph, node, "CLIP"))
     const serves = [...models, ...clips].find(({ apply }) => apply)?.apply ?? null
     const model = models.find(({ source }) => source)?.source ?? null
     const clip = clips.find(({ source }) => source)?.source ?? null
     if (!serves && !model && !clip) return null
 
     const boxes = nodesOf(graph).map(boxOf)
-    const first = boxOf(field.node.inputs?.some((/** @type {any} */ i) => i.type === "CLIP") ? field.node : encoders[0])
+    const first = boxOf(encoding[0].node)
     const size = nodeLooks(PARSER).size
     const parser = freePlace(boxes, size, [first[0] - size[0] - GAP, first[1]])
     let apply = null
@@ -87,7 +111,25 @@ export function plan(field) {
         const behind = boxOf((model ?? /** @type {Socket} */ (clip)).node)
         apply = freePlace([...boxes, parser], nodeLooks(APPLY).size, [behind[0] + behind[2] + GAP, behind[1]])
     }
-    return { field, parser, apply, serves, model, clip, used }
+    return { field, graph, from, parser, apply, serves, model, clip, used }
+}
+
+/**
+ * @param {Graph} graph
+ * @param {Field} field
+ * @param {Socket[]} encoding
+ * @returns {Plan["from"]|undefined} `undefined` where the text cannot be tapped in this graph
+ */
+function feedOf(graph, field, encoding) {
+    if (encoding.some(({ node }) => node === field.node)) return null
+    if (field.graph === graph) return { node: field.node, slot: field.node.outputs.findIndex((/** @type {any} */ output) => output.type === "STRING") }
+    for (const { node, slot } of encoding) {
+        if (node.inputs[slot]?.type !== "STRING") continue
+        const edge = edgeOf(graph, node, slot)
+        const source = sourceOf(graph, node, slot)
+        if (edge || source) return edge ? { node: null, slot: edge.slot } : source
+    }
+    return undefined
 }
 
 /**
@@ -121,27 +163,22 @@ export function freePlace(taken, [width, height], [x, y]) {
  * @param {string} text what the prompt shall say
  * @returns {Field} where the prompt is written from now on
  */
-export function carryOut({ field, parser: [x, y, , tall], apply, serves, model, clip, used }, text) {
-    const { graph, node, widget } = field
+export function carryOut({ field, graph, from, parser: [x, y, , tall], apply, serves, model, clip, used }, text) {
     const height = tall - 30
     const parser = addNode(graph, PARSER, [x, y + 30])
     parser.setSize([parser.size[0], height])
-    const [own] = textWidgets(parser)
-    let written = { graph, node: parser, widget: own }
-    if (inputOfType(node, "CLIP") >= 0) {
-        own.value = text
-        own.callback?.(text)
-        parser.connect(0, node, slotOf(field))
-    } else {
-        // The text stays where it is, in a node that gives it away.
-        const out = node.outputs.findIndex((/** @type {any} */ output) => output.type === "STRING")
-        const targets = targetsOf(graph, node, out)
+    const [own] = fieldsOf(graph, parser)
+    let written = own
+    if (from) {
+        // The text stays where it is, and the parser is put behind it.
+        const targets = from.node ? targetsOf(graph, from.node, from.slot) : insideOf(graph, from.slot)
+        if (from.node) from.node.connect(from.slot, parser, slotOf(own))
+        else connectEdge(graph, from.slot, parser, slotOf(own))
         for (const to of targets) parser.connect(0, to.node, to.slot)
-        node.connect(out, parser, slotOf(written))
-        widget.value = text
-        widget.callback?.(text)
-        written = field
-    }
+        written = fieldsOf(field.graph, field.node).find(({ widget }) => widget.name === field.widget.name) ?? field
+    } else parser.connect(0, field.node, slotOf(field))
+    written.widget.value = text
+    written.widget.callback?.(text)
     const applied = serves ?? addNode(graph, APPLY, apply ? [apply[0], apply[1] + 30] : [x, y])
     const stack = inputNamed(applied, "stack")
     const earlier = sourceOf(graph, applied, stack)

@@ -6,14 +6,16 @@ import { architectureOf, checkpointName } from "./checkpoint.mjs?v=0.1.0"
 import { h, iconButton } from "./dom.mjs?v=0.1.0"
 import { clearEverything } from "./filters.mjs?v=0.1.0"
 import { Flyout } from "./flyout.mjs?v=0.1.0"
+import { folderTiles, folderTree, foldersIn } from "./folders.mjs?v=0.1.0"
 import { Foot } from "./foot.mjs?v=0.1.0"
 import { Gestures } from "./gestures.mjs?v=0.1.0"
 import { Grid } from "./grid.mjs?v=0.1.0"
-import { onEvent } from "./host.mjs?v=0.1.0"
+import { onEvent, tabsCanClose, toggleSidebarTab } from "./host.mjs?v=0.1.0"
 import { CardList, counts, hashing, refresh, resolve, status } from "./library.mjs?v=0.1.0"
 import { idsInGraph, marksOf, targetText } from "./marks.mjs?v=0.1.0"
 import { forgetMeanings } from "./meanings.mjs?v=0.1.0"
 import { openMenu } from "./menu.mjs?v=0.1.0"
+import { pickNone } from "./selection.mjs?v=0.1.0"
 import { chosen } from "./settings.mjs?v=0.1.0"
 import { isNarrowed, onUpdate, state, update } from "./store.mjs?v=0.1.0"
 import { onTarget } from "./target.mjs?v=0.1.0"
@@ -21,6 +23,7 @@ import { Tools } from "./tools.mjs?v=0.1.0"
 import { moreItems } from "./view.mjs?v=0.1.0"
 import { count, number, t } from "./words.mjs?v=0.1.0"
 
+const TAB = "lora-deck"
 const RENEW_MS = 700
 const LOOK_MS = 500
 const SKELETON_MS = 150
@@ -62,6 +65,7 @@ export class Deck {
             },
             toggle: card => this.gestures.act([card]),
             step: (card, step) => this.gestures.step(card, step),
+            edit: card => this.gestures.edit([card]),
         })
         this.tools = new Tools(this)
         this.gestures = new Gestures(this)
@@ -91,7 +95,8 @@ export class Deck {
         this.blank = h("div.ld-list.ld-scroll", { hidden: true })
         const more = iconButton("more", t("deck.more"), { "aria-haspopup": "menu", "aria-expanded": "false", onClick: () => openMenu(t("deck.more"), moreItems(this.hash), more) })
         this.frame = h("section.ld.ld-deck", { "aria-label": "LoRA Deck" },
-            h("header.ld-head", null, h("h2", null, "LoRA Deck"), iconButton("refresh", t("deck.refresh"), { onClick: () => this.lookAgain() }), more),
+            h("header.ld-head", null, h("h2", null, "LoRA Deck"), iconButton("refresh", t("deck.refresh"), { onClick: () => this.lookAgain() }), more,
+                tabsCanClose() && iconButton("x", t("deck.close"), { onClick: () => toggleSidebarTab(TAB) })),
             this.notes, this.tools.element, this.tools.chips, this.tools.path,
             h("div.ld-body", null, this.tools.tree, h("div.ld-main", null, this.grid.element, this.blank)), this.foot.element)
         this.frame.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.gestures.keyInPanel(event))
@@ -154,7 +159,14 @@ export class Deck {
             return void this.showError(/** @type {any} */ (error))
         }
         this.tools.draw()
+        this.drawFolders()
         this.drawTail()
+    }
+
+    /** The folders in this one, above its cards. */
+    drawFolders() {
+        const folders = chosen("FoldersFirst") && !state.text && this.counted ? foldersIn(folderTree(this.counted.folder), state.folder) : []
+        this.grid.lead(folders.length ? folderTiles(folders) : null)
     }
 
     /** How many the checkpoint hides. */
@@ -176,6 +188,7 @@ export class Deck {
             else this.reload()
         }
         if (keys.includes("picked")) this.drawPicked()
+        if (keys.includes("folder") || keys.includes("text")) this.drawFolders()
         this.tools.draw()
     }
 
@@ -332,9 +345,9 @@ export class Deck {
         this.frame.classList.toggle("is-picking", state.picked.size > 0)
         this.grid.refill()
         this.foot.select(state.picked.size, {
-            insert: () => this.gestures.act([...state.picked.values()]),
-            more: button => this.gestures.menu([...state.picked.values()], button),
-            clear: () => update({ picked: new Map() }),
+            insert: () => this.gestures.withPicked(cards => this.gestures.act(cards)),
+            more: button => this.gestures.withPicked(cards => this.gestures.menu(cards, button)),
+            clear: pickNone,
         })
     }
 

@@ -7,7 +7,7 @@
  * @typedef {{graph: Graph, node: Node, widget: import("./host.mjs").Widget}} Field a text that can be written
  */
 
-import { deepSourceOf, deepTargetsOf, inputOfType, isLinked, nodesOf, textWidgets } from "./host.mjs?v=0.1.0"
+import { deepSourceOf, deepTargetsOf, edgeOf, enter, inputOfType, isLinked, nodesOf, textWidgets } from "./host.mjs?v=0.1.0"
 
 /** Nodes that read tags. */
 const PARSERS = new Set(["PromptLoraParser", "LoraTextEncode"])
@@ -26,19 +26,25 @@ export const isFed = field => isLinked(field.graph, field.node, slotOf(field))
 /** @param {Graph} graph @param {Node} node @returns {Field[]} */
 export const fieldsOf = (graph, node) => textWidgets(node).map(widget => ({ graph, node, widget }))
 
+/** @param {Node} node @returns {boolean} whether a text in it goes anywhere, rather than being shown there */
+export const givesText = node => Boolean(node.outputs?.length || node.subgraph)
+
 /** @param {Graph} graph @returns {Field[]} every text of a graph that goes somewhere */
-export const allFields = graph => nodesOf(graph).flatMap(node => (node.outputs?.length ? fieldsOf(graph, node) : []))
+export const allFields = graph => nodesOf(graph).flatMap(node => (givesText(node) ? fieldsOf(graph, node) : []))
 
 /**
- * Every input that a text reaches over text and conditioning, samplers last in each branch.
+ * Every input that a text reaches over text and conditioning, samplers last in each branch. The text of a subgraph's node
+ * goes into the subgraph first.
  *
  * @param {Field} field
  * @returns {Socket[]}
  */
-export function reached({ graph, node }) {
-    /** @type {Socket[]} */ const found = []
-    const seen = new Set([node])
-    const open = [{ graph, node }]
+export function reached(field) {
+    const { graph, node } = field
+    const inside = node.subgraph ? enter({ graph, node, slot: slotOf(field) }) : []
+    /** @type {Socket[]} */ const found = [...inside]
+    const seen = new Set([node, ...inside.map(socket => socket.node)])
+    const open = node.subgraph ? inside.filter(socket => !isSampler(socket.node)) : [{ graph, node, slot: -1 }]
     for (let at = open.pop(); at; at = open.pop()) {
         for (const [slot, output] of (at.node.outputs ?? []).entries()) {
             if (!CARRIERS.includes(output.type) && output.type !== "*") continue
@@ -62,12 +68,14 @@ export const isRead = field => isParser(field.node) || reached(field).some(({ no
 /** @param {Field} field @returns {Socket[]} the samplers it reaches, each with the input it comes in by */
 export const samplersOf = field => reached(field).filter(({ node }) => isSampler(node))
 
-/** @param {Field} field @returns {Node[]} the nodes that encode it */
+/** @param {Field} field @returns {Socket[]} the nodes that encode it, each with the input it comes in by */
 export function encodersOf(field) {
-    const encodes = (/** @type {Node} */ node) =>
+    const encodes = (/** @type {Socket} */ { node }) =>
         inputOfType(node, "CLIP") >= 0 && (node.outputs ?? []).some((/** @type {any} */ o) => o.type === "CONDITIONING")
-    const nodes = [field.node, ...reached(field).map(({ node }) => node)]
-    return [...new Set(nodes.filter(encodes))]
+    const own = field.node.subgraph ? [] : [{ graph: field.graph, node: field.node, slot: slotOf(field) }]
+    const found = new Map()
+    for (const socket of [...own, ...reached(field)].filter(encodes)) if (!found.has(socket.node)) found.set(socket.node, socket)
+    return [...found.values()]
 }
 
 /**
@@ -83,6 +91,7 @@ export function fieldsBehind(graph, node, slot) {
     const seen = new Set()
     const walk = (/** @type {Graph} */ g, /** @type {Node} */ n, /** @type {number} */ s) => {
         const source = deepSourceOf(g, n, s)
+        if (!source) found.push(...promoted(g, n, s))
         if (!source || seen.has(source.node)) return
         seen.add(source.node)
         found.push(...fieldsOf(source.graph, source.node).filter(field => !isFed(field)))
@@ -91,6 +100,14 @@ export function fieldsBehind(graph, node, slot) {
     }
     walk(graph, node, slot)
     return found
+}
+
+/** The text of a subgraph's node that an input inside stands for. @type {(graph: Graph, node: Node, slot: number) => Field[]} */
+function promoted(graph, node, slot) {
+    const edge = edgeOf(graph, node, slot)
+    if (!edge) return []
+    if (isLinked(edge.graph, edge.node, edge.slot)) return promoted(edge.graph, edge.node, edge.slot)
+    return fieldsOf(edge.graph, edge.node).filter(field => slotOf(field) === edge.slot)
 }
 
 /** @param {Field} field @returns {Field} itself, or the text that feeds it; itself again where no text can be told */
@@ -110,7 +127,7 @@ export function negativeOf(field) {
         for (const other of fieldsBehind(graph, node, negative)) found.set(other.widget, other)
     }
     const [only] = found.values()
-    return found.size === 1 && only.node !== field.node ? only : null
+    return found.size === 1 && only.widget !== field.widget ? only : null
 }
 
 /** @param {Graph} graph @returns {Field|null} the prompt of a graph, where exactly one text is some sampler's positive */

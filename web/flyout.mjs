@@ -17,6 +17,7 @@ const STEP = 0.05
  * @property {(card: import("./library.mjs").Card) => void} unblur
  * @property {(card: import("./library.mjs").Card) => void} toggle
  * @property {(card: import("./library.mjs").Card, step: number) => void} step
+ * @property {(card: import("./library.mjs").Card) => void} edit
  */
 
 export class Flyout {
@@ -103,6 +104,7 @@ export class Flyout {
             h("div.ld-fly__go", null,
                 can && h("button.ld-b.ld-b--28", { type: "button", "data-key": "toggle", onClick: () => this.actions.toggle(shown) },
                     icon("text"), t(on === null ? "flyout.insert" : "flyout.take_out")),
+                h("button.ld-b.ld-b--28", { type: "button", "data-key": "edit", onClick: () => this.actions.edit(shown) }, icon("edit"), t("flyout.edit")),
                 blurred && h("button.ld-b.ld-b--28", { type: "button", onClick: () => this.actions.unblur(shown) }, icon("eyeoff"), t("flyout.show")))))
         if (held) /** @type {HTMLElement|null} */ (element.querySelector(`[data-key="${held}"]`))?.focus()
         this.place()

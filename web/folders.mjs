@@ -22,6 +22,24 @@ export function folderTree(counts) {
     return root
 }
 
+/** @param {Folder} root @param {string} path @returns {Folder[]} the folders right below one, by name */
+export function foldersIn(root, path) {
+    /** @type {Folder|undefined} */ let at = root
+    for (const name of path.split("/").filter(Boolean)) at = at?.folders.get(name)
+    return at ? byName(at) : []
+}
+
+const names = new Intl.Collator(undefined, { numeric: true })
+
+/** @param {Folder} folder */
+const byName = folder => [...folder.folders.values()].sort((a, b) => names.compare(a.name, b.name))
+
+/** @param {Folder[]} folders @returns {HTMLElement} a button for each */
+export const folderTiles = folders =>
+    h("div.ld-dirs", { role: "group", "aria-label": t("folders.here") }, folders.map(({ name, path, count }) =>
+        h("button.ld-dir", { type: "button", title: path, onClick: () => update({ folder: path }) },
+            icon("folder"), h("span.ld-trunc", null, name), h("span.ld-muted.ld-num", null, number(count)))))
+
 export function crumbs() {
     const parts = state.folder.split("/").filter(Boolean)
     const all = ["", ...parts.map((_, i) => parts.slice(0, i + 1).join("/"))]
@@ -36,10 +54,9 @@ export function treeView(root) {
         path = path.slice(0, path.lastIndexOf("/"))
         state.open.add(path)
     }
-    const names = new Intl.Collator(undefined, { numeric: true })
     /** @type {(folder: Folder, depth: number) => HTMLElement[]} */
     const items = (folder, depth) =>
-        [...folder.folders.values()].sort((a, b) => names.compare(a.name, b.name)).flatMap(child => {
+        byName(folder).flatMap(child => {
             const more = child.folders.size > 0
             const open = more && state.open.has(child.path)
             return [item(child, child.name, depth, more ? open : null), ...(open ? items(child, depth + 1) : [])]

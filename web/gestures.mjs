@@ -1,17 +1,18 @@
 /** What clicks and keys on cards do. */
 
+import { ActionBar } from "./actions.mjs?v=0.1.0"
 import { fault, titleOf } from "./card.mjs?v=0.1.0"
+import { copyTags, openCardMenu } from "./card_menu.mjs?v=0.1.0"
 import { openCard } from "./dialog.mjs?v=0.1.0"
 import { editMany } from "./dialog_many.mjs?v=0.1.0"
 import { h } from "./dom.mjs?v=0.1.0"
-import { asOneStep, boxOf, boxOnScreen, elementOf, nodeLooks, replaceText, setSetting, toast } from "./host.mjs?v=0.1.0"
+import { asOneStep, boxOf, boxOnScreen, currentGraph, elementOf, nodeLooks, replaceText, setSetting, toast } from "./host.mjs?v=0.1.0"
 import { parsePrompt } from "./grammar.mjs?v=0.1.0"
-import { connect, decline, tagFor, toggle } from "./insert.mjs?v=0.1.0"
+import { connect, decline, toggle } from "./insert.mjs?v=0.1.0"
 import { APPLY, PARSER } from "./connect.mjs?v=0.1.0"
-import { LibraryError, fullCard, setFavourite, usePreview } from "./library.mjs?v=0.1.0"
-import { lastImage } from "./last_image.mjs?v=0.1.0"
+import { LibraryError } from "./library.mjs?v=0.1.0"
 import { cardNamed } from "./meanings.mjs?v=0.1.0"
-import { openMenu } from "./menu.mjs?v=0.1.0"
+import { pick, pickAll, pickNone, pickRange, pickedCards } from "./selection.mjs?v=0.1.0"
 import { chosen } from "./settings.mjs?v=0.1.0"
 import { state, update } from "./store.mjs?v=0.1.0"
 import { reweighted } from "./tags.mjs?v=0.1.0"
@@ -25,18 +26,33 @@ export class Gestures {
     constructor(deck) {
         this.deck = deck
         this.from = 0
+        /** @type {{index: number, card: Card|undefined}|undefined} */ this.pressed = undefined
         /** @type {HTMLElement[]} */ this.rings = []
         /** @type {Promise<unknown>} one gesture after the other */ this.running = Promise.resolve()
         const { space, element } = deck.grid
+        const edit = { icon: /** @type {const} */ ("edit"), text: () => t("actions.edit"), run: (/** @type {Card} */ card) => this.edit([card]) }
+        this.bar = new ActionBar([edit], (card, button) => this.menu([card], button), () => {
+            const { card, option } = this.bar
+            if (card && option) deck.flyout.soon(card, option)
+        })
+        deck.grid.beside(this.bar.element)
+        space.addEventListener("pointerdown", event => {
+            this.pressed = this.at(event.target)
+        })
         space.addEventListener("click", event => this.click(event))
         space.addEventListener("contextmenu", event => this.context(event))
         space.addEventListener("keydown", event => this.key(event))
         space.addEventListener("pointerover", event => this.over(event))
-        space.addEventListener("pointerleave", () => deck.flyout.later())
+        space.addEventListener("pointerleave", () => {
+            deck.flyout.later()
+            this.bar.later()
+        })
+        space.addEventListener("focusout", () => this.bar.later())
         space.addEventListener("focusin", event => this.focused(event))
         element.addEventListener("scroll", () => {
             state.scroll = element.scrollTop
             deck.flyout.close()
+            this.bar.hide()
         }, { passive: true })
     }
 
@@ -52,10 +68,13 @@ export class Gestures {
 
     /** @param {MouseEvent} event */
     click(event) {
-        const { index, card } = this.at(event.target)
+        const now = this.at(event.target)
+        // Another card may have come to this place since it was pressed.
+        const card = event.detail && this.pressed?.index === now.index ? this.pressed.card : now.card
+        const { index } = now
         if (!card) return
         this.deck.grid.setFocus(index)
-        if (event.shiftKey) return void this.pickRange(index)
+        if (event.shiftKey) return void this.told(pickRange(this.deck.list, this.from, index))
         if (event.ctrlKey || event.metaKey || state.picked.size) return this.pick(card, index)
         this.from = index
         this.act([card])
@@ -67,6 +86,7 @@ export class Gestures {
         const option = /** @type {Element} */ (event.target).closest("[role=option]")
         if (!card || !(option instanceof HTMLElement)) return
         this.deck.flyout.soon(card, option)
+        if (!state.picked.size) this.bar.show(card, option)
         this.deck.play(option, card)
         option.addEventListener("pointerleave", () => option.querySelector("video")?.remove(), { once: true })
     }
@@ -78,27 +98,24 @@ export class Gestures {
         state.focus = index
         if (index !== this.deck.grid.focus) this.deck.grid.setFocus(index, false)
         const option = /** @type {HTMLElement} */ (event.target)
-        if (card && option.matches(":focus-visible")) this.deck.flyout.soon(card, option)
+        if (!card || !option.matches(":focus-visible")) return
+        this.deck.flyout.soon(card, option)
+        if (!state.picked.size) this.bar.show(card, option)
     }
 
     // ── selection ───────────────────────────────────────────────────────────────────────────────────────────
 
     /** @param {Card} card @param {number} index */
     pick(card, index) {
-        const picked = new Map(state.picked)
-        if (!picked.delete(card.id)) picked.set(card.id, card)
         this.from = index
-        update({ picked })
+        this.bar.hide()
+        pick(card)
     }
 
-    /** @param {number} to */
-    pickRange(to) {
-        const picked = new Map()
-        for (let i = Math.min(this.from, to); i <= Math.max(this.from, to); i++) {
-            const card = this.deck.list.at(i)
-            if (card) picked.set(card.id, card)
-        }
-        update({ picked })
+    /** Does something with the selected cards. @param {(cards: Card[]) => void} run */
+    async withPicked(run) {
+        const cards = await this.told(pickedCards())
+        if (cards?.length) run(cards)
     }
 
     // ── keys ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -108,6 +125,8 @@ export class Gestures {
         const { deck } = this
         const inSearch = event.target === deck.tools.search
         const control = event.ctrlKey || event.metaKey
+        // The host takes the graph's last step back; the browser would take back what was last written in some text, too.
+        if (control && /^[zy]$/i.test(event.key) && !inSearch) event.preventDefault()
         if ((control && event.key.toLowerCase() === "f") || (event.key === "/" && !(event.target instanceof HTMLInputElement))) {
             event.preventDefault()
             deck.tools.search.focus()
@@ -125,7 +144,7 @@ export class Gestures {
         if (deck.tools.filterBox) deck.tools.closeFilters()
         else if (deck.flyout.element) deck.flyout.close()
         else if (deck.foot.asking) this.answered(null)
-        else if (state.picked.size) update({ picked: new Map() })
+        else if (state.picked.size) pickNone()
         else if (deck.tools.search.value) {
             clearTimeout(deck.tools.typing)
             update({ text: "" })
@@ -140,15 +159,15 @@ export class Gestures {
         const moved = control || event.altKey ? null : grid.moved(event.key)
         if (moved !== null) {
             grid.setFocus(moved)
-            if (event.shiftKey) this.pickRange(moved)
+            if (event.shiftKey) this.told(pickRange(this.deck.list, this.from, moved))
             else this.from = moved
         } else if (event.key === "Enter" && card) {
-            if (state.picked.size) this.act([...state.picked.values()])
+            if (state.picked.size) this.withPicked(cards => this.act(cards))
             else this.act([card])
         } else if (event.key === " " && card) this.pick(card, index)
-        else if (control && event.key.toLowerCase() === "a") this.pickAll()
-        else if (control && event.key.toLowerCase() === "c" && card) this.copyTags(state.picked.size ? [...state.picked.values()] : [card])
-        else if (event.key === "F2" && card) this.edit(state.picked.size ? [...state.picked.values()] : [card])
+        else if (control && event.key.toLowerCase() === "a") this.told(pickAll(this.deck.list))
+        else if (control && event.key.toLowerCase() === "c" && card) this.forChosen(card, cards => void copyTags(this, cards))
+        else if (event.key === "F2" && card) this.forChosen(card, cards => this.edit(cards))
         else if ((event.key === "F10" && event.shiftKey) || event.key === "ContextMenu") {
             if (card) this.menuAt(card, /** @type {HTMLElement} */ (event.target))
         } else if (event.key.length === 1 && !control && !event.altKey && event.key !== "/") {
@@ -159,10 +178,16 @@ export class Gestures {
         event.preventDefault()
     }
 
-    pickAll() {
-        const picked = new Map()
-        for (const card of this.deck.list.here()) picked.set(card.id, card)
-        update({ picked })
+    /** The selection where there is one, else the card. @param {Card} card @param {(cards: Card[]) => void} run */
+    forChosen(card, run) {
+        if (state.picked.size) this.withPicked(run)
+        else run([card])
+    }
+
+    /** The selection where the card is in it, else the card alone. @param {Card} card @param {(cards: Card[]) => void} run */
+    forThese(card, run) {
+        if (state.picked.has(card.id)) this.withPicked(run)
+        else run([card])
     }
 
     // ── into the prompt and out of it ───────────────────────────────────────────────────────────────────────
@@ -182,17 +207,21 @@ export class Gestures {
         const [bad] = cards.filter(card => !usable.includes(card))
         if (!usable.length) return foot.notice([this.why(bad)], false)
         const outcome = await toggle(usable, chosen("Connect"))
-        if ("plan" in outcome) this.ask(outcome.plan, answer => answer && this.done(outcome.go(answer === "connect")), true)
+        if ("plan" in outcome) this.ask(outcome.plan, answer => answer && this.follow(outcome.go(answer === "connect")), true)
         else if ("cards" in outcome) this.done(outcome)
         else foot.notice([t(`notice.${outcome.kind}`)], false)
+    }
+
+    /** @param {Promise<import("./insert.mjs").Done>} outcome of a question that was answered */
+    follow(outcome) {
+        this.running = this.running.then(async () => this.done(await outcome))
     }
 
     /** Asks about a prompt that already has a tag. @param {import("./connect.mjs").Plan} plan */
     askAbout(plan) {
         this.ask(plan, answer => {
             if (answer !== "connect") return void decline(plan.field)
-            connect(plan)
-            this.deck.foot.notice([t("notice.connected")])
+            this.running = connect(plan).then(() => this.deck.foot.notice([t("notice.connected")]))
         }, false)
     }
 
@@ -233,7 +262,7 @@ export class Gestures {
         const name = h("b", null, cards.length === 1 ? titleOf(cards[0].name) : count("notice.cards", cards.length))
         const [before, after = ""] = t(`notice.${kind}`, { weight }).split("{name}")
         foot.notice(kind === "connected" ? [before] : [before, name, cards.length === 1 || kind === "out" ? after : ""])
-        if (state.picked.size) update({ picked: new Map() })
+        if (state.picked.size) pickNone()
         this.deck.look().then(() => flyout.draw())
     }
 
@@ -247,7 +276,7 @@ export class Gestures {
     /** Shows what would be added, where. @param {import("./connect.mjs").Plan|null} plan */
     preview(plan) {
         while (this.rings.length > 1) this.rings.pop()?.parentElement?.remove()
-        if (!plan) return
+        if (!plan || plan.graph !== currentGraph()) return
         for (const [box, type] of /** @type {const} */ ([[plan.parser, PARSER], [plan.apply, APPLY]]))
             if (box) this.rings.push(this.frame("ld-drop--new", boxOnScreen(box), nodeLooks(type).title))
     }
@@ -294,34 +323,19 @@ export class Gestures {
         if (!card) return
         this.deck.grid.setFocus(index)
         this.deck.flyout.close()
-        this.menu(state.picked.has(card.id) ? [...state.picked.values()] : [card], { x: event.clientX, y: event.clientY })
+        this.bar.hide()
+        this.forThese(card, cards => this.menu(cards, { x: event.clientX, y: event.clientY }))
     }
 
     /** @param {Card} card @param {HTMLElement} element */
     menuAt(card, element) {
         const { x, y, width } = element.getBoundingClientRect()
-        this.menu(state.picked.has(card.id) ? [...state.picked.values()] : [card], { x: x + width / 2, y: y + 40 })
+        this.forThese(card, cards => this.menu(cards, { x: x + width / 2, y: y + 40 }))
     }
 
     /** @param {Card[]} cards @param {{x: number, y: number}|HTMLElement} at */
     menu(cards, at) {
-        const [card] = cards
-        const single = cards.length === 1
-        const there = cards.every(each => this.deck.marks.has(each.id))
-        const liked = cards.every(each => each.favourite)
-        const can = cards.some(each => !fault(each) && each.state === "present")
-        const image = single ? lastImage() : null
-        openMenu(t("menu.label", { name: single ? titleOf(card.name) : count("notice.cards", cards.length) }), [
-            ...(can ? [{ text: t(there ? "menu.take_out" : "menu.insert"), icon: /** @type {const} */ ("text"), key: "Enter", run: () => void this.act(cards) }, null] : []),
-            { text: single ? t("menu.edit") : t("menu.edit_many", { count: cards.length }), icon: "edit", key: "F2", run: () => this.edit(cards) },
-            { text: t(liked ? "menu.unfavourite" : "menu.favourite"), icon: "star", run: () => this.told(setFavourite(cards.map(c => c.id), !liked)) },
-            ...(image ? [{ text: t("menu.preview"), icon: /** @type {const} */ ("image"), run: () => this.setPreview(card, image) }] : []),
-            null,
-            { text: t("menu.copy_tag"), icon: "copy", key: "Ctrl C", run: () => void this.copyTags(cards) },
-            ...(single ? [{ text: t("menu.copy_hash"), icon: /** @type {const} */ ("hash"), run: () => void this.copyHash(card) },
-                { text: t("menu.in_tree"), icon: /** @type {const} */ ("tree"), run: () => update({ folder: card.folder, tree: true, text: "" }) }, null,
-                { text: t("menu.select"), icon: /** @type {const} */ ("check"), key: t("menu.space"), run: () => this.pick(card, this.deck.grid.focus) }] : []),
-        ], at)
+        openCardMenu(this, cards, at)
     }
 
     /** Opens the dialog of a card, or of several at once. @param {Card[]} cards */
@@ -329,39 +343,6 @@ export class Gestures {
         this.deck.flyout.close()
         if (cards.length > 1) editMany(cards)
         else void openCard(cards[0].id)
-    }
-
-    /** @param {Card[]} cards */
-    async copyTags(cards) {
-        await navigator.clipboard.writeText((await Promise.all(cards.map(tagFor))).join(" "))
-        this.deck.foot.notice([t("notice.copied")], false)
-    }
-
-    /** @param {Card} card */
-    async copyHash(card) {
-        const found = await this.told(fullCard(card.id))
-        const hash = found?.hashes?.sha256 ?? found?.autov2
-        if (!found) return
-        if (hash) await navigator.clipboard.writeText(hash)
-        this.deck.foot.notice([t(hash ? "notice.copied" : "notice.no_hash")], false)
-    }
-
-    /** @param {Card} card @param {{filename: string, subfolder: string, type: string}} image */
-    async setPreview(card, image) {
-        try {
-            await usePreview(card.id, image, false)
-        } catch (error) {
-            if (!(error instanceof LibraryError)) throw error
-            if (error.status !== 409) return toast("error", t("notice.failed"), error.message)
-            openMenu(t("menu.replace", { name: error.body.exists }), [t("menu.replace", { name: error.body.exists }),
-                { text: t("menu.replace_yes"), icon: "image", run: () => void this.told(usePreview(card.id, image, true)) },
-                { text: t("menu.replace_no"), icon: "x", run: () => undefined }], this.centre())
-        }
-    }
-
-    centre() {
-        const { left, top } = this.deck.grid.element.getBoundingClientRect()
-        return { x: left + 12, y: top + 12 }
     }
 
     /** @template T @param {Promise<T>} asked @returns {Promise<T|null>} `null` where it failed and the user was told */

@@ -26,8 +26,9 @@ export class Grid {
         /** @type {Map<number, HTMLElement>} index → element */ this.alive = new Map()
         /** @type {HTMLElement[]} */ this.spare = []
         /** @type {HTMLElement} */ this.space = h("div.ld-space", { role: "listbox", "aria-label": label, "aria-multiselectable": true })
+        /** @type {HTMLElement} */ this.before = h("div")
         /** @type {HTMLElement} */ this.after = h("div")
-        /** @type {HTMLElement} */ this.element = h("div.ld-list.ld-scroll", { tabindex: -1 }, this.space, this.after)
+        /** @type {HTMLElement} */ this.element = h("div.ld-list.ld-scroll", { tabindex: -1 }, this.before, this.space, this.after)
         this.element.addEventListener("scroll", () => this.draw(), { passive: true })
         this.watcher = new ResizeObserver(() => this.measure())
         this.watcher.observe(this.element)
@@ -40,7 +41,7 @@ export class Grid {
         this.element.dataset.size = { small: "s", medium: "m", large: "l", list: "list" }[size]
         this.empty()
         this.measure()
-        if (this.pitch) this.element.scrollTop = Math.floor(top / this.columns) * this.pitch
+        if (this.pitch && top) this.element.scrollTop = this.above + Math.floor(top / this.columns) * this.pitch
     }
 
     /** @param {number} total */
@@ -65,8 +66,25 @@ export class Grid {
         this.draw()
     }
 
+    /** How far below the list's upper edge the cards begin. */
+    get above() {
+        return this.before.offsetHeight
+    }
+
+    /** @param {Node|null} content to stand above the cards */
+    lead(content) {
+        if (!content && !this.before.firstChild) return
+        this.before.replaceChildren(...(content ? [content] : []))
+        this.draw()
+    }
+
+    /** @param {HTMLElement} element to stand over the cards, after them in the order of the keyboard */
+    beside(element) {
+        this.space.after(element)
+    }
+
     firstInView() {
-        return this.pitch ? Math.round(this.element.scrollTop / this.pitch) * this.columns : 0
+        return this.pitch ? Math.max(0, Math.round((this.element.scrollTop - this.above) / this.pitch)) * this.columns : 0
     }
 
     /** Brings the elements in line with the scroll position. */
@@ -149,7 +167,7 @@ export class Grid {
     /** Scrolls so that a card is in view. @param {number} index */
     show(index) {
         if (!this.pitch) return
-        const top = Math.floor(index / this.columns) * this.pitch
+        const top = this.above + Math.floor(index / this.columns) * this.pitch
         const list = this.element
         if (top < list.scrollTop) list.scrollTop = top
         else if (top + this.pitch > list.scrollTop + list.clientHeight) list.scrollTop = top + this.pitch - list.clientHeight + 8

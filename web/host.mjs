@@ -11,6 +11,7 @@
 
 import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
+import { allGraphs, nodesOf } from "./host_graph.mjs?v=0.1.0"
 
 export * from "./host_graph.mjs?v=0.1.0"
 
@@ -95,6 +96,15 @@ export function toggleSidebarTab(id) {
     app.extensionManager.sidebarTab.toggleSidebarTab(id)
 }
 
+/**
+ * Whether the host's own tabs have a button that closes them: those do that are drawn without PrimeVue, whose variables
+ * are then missing.
+ */
+export const tabsCanClose = () => !getComputedStyle(document.documentElement).getPropertyValue("--p-primary-color")
+
+/** Lets the host ask anew which values its nodes' combos have, as its key R does. What is chosen in them stays. */
+export const refreshCombos = async () => (app.reloadNodeDefs ? app.reloadNodeDefs() : app.refreshComboInNodes?.())
+
 const tracker = () => app.extensionManager.workflow?.activeWorkflow?.changeTracker ?? null
 
 /** Takes what was changed so far into the undo history. */
@@ -112,14 +122,59 @@ function capture() {
  * @returns {T}
  */
 export function asOneStep(change) {
-    capture()
-    const changes = tracker()
-    changes?.beforeChange()
+    const end = beginStep()
     try {
         return change()
     } finally {
+        end()
+    }
+}
+
+/**
+ * As `asOneStep`, for a change that adds nodes. Where nodes are drawn as elements, their sizes are known some frames
+ * later; the step ends then, for otherwise the sizes would become a step of their own.
+ *
+ * @template T
+ * @param {() => T} change
+ * @returns {Promise<T>}
+ */
+export async function asOneStepOfNodes(change) {
+    const end = beginStep()
+    try {
+        const made = change()
+        app.canvas?.setDirty(true, true)
+        await settled()
+        return made
+    } finally {
+        end()
+    }
+}
+
+/** @returns {() => void} ends the step */
+function beginStep() {
+    capture()
+    const changes = tracker()
+    changes?.beforeChange()
+    return () => {
+        // The history compares the order of execution, too, and undo works it out anew.
+        for (const graph of allGraphs()) graph.updateExecutionOrder?.()
         changes?.afterChange()
         app.canvas?.setDirty(true, true)
+    }
+}
+
+/** Waits until no node has changed its size for three frames, a second at most. */
+async function settled() {
+    const frame = () => new Promise(done => {
+        requestAnimationFrame(done)
+        setTimeout(done, 100)
+    })
+    let before = ""
+    for (let same = 0, left = 60; same < 3 && left; left--) {
+        await frame()
+        const now = JSON.stringify(nodesOf(app.canvas.graph).map(node => [...node.size]))
+        same = now === before ? same + 1 : 0
+        before = now
     }
 }
 

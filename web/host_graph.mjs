@@ -74,16 +74,55 @@ export function sourceOf(graph, node, slot) {
 export function deepSourceOf(graph, node, slot) {
     const link = slot < 0 ? null : linkOf(graph, node.inputs[slot]?.link)
     if (!link) return null
-    if (String(link.origin_id) === SUBGRAPH_INPUTS) {
-        const outer = holderOf(graph)
-        return outer && deepSourceOf(outer.graph, outer.node, link.origin_slot)
-    }
+    const edge = edgeOf(graph, node, slot)
+    if (edge) return deepSourceOf(edge.graph, edge.node, edge.slot)
     const from = nodeOf(graph, link.origin_id)
-    if (!from?.subgraph) return from ? { graph, node: from, slot: link.origin_slot } : null
-    const inner = linkOf(from.subgraph, from.subgraph.outputs?.[link.origin_slot]?.linkIds?.[0])
-    const last = inner && nodeOf(from.subgraph, inner.origin_id)
-    return last ? { graph: from.subgraph, node: last, slot: inner.origin_slot } : null
+    return from && leave({ graph, node: from, slot: link.origin_slot })
 }
+
+/** @param {Socket} output of any node @returns {Socket|null} itself, or what gives it inside a subgraph */
+function leave({ graph, node, slot }) {
+    if (!node.subgraph) return { graph, node, slot }
+    const link = linkOf(node.subgraph, node.subgraph.outputs?.[slot]?.linkIds?.[0])
+    const last = link && nodeOf(node.subgraph, link.origin_id)
+    return last ? leave({ graph: node.subgraph, node: last, slot: link.origin_slot }) : null
+}
+
+/**
+ * The input of a subgraph that an input inside it is linked to.
+ *
+ * @param {Graph} graph
+ * @param {Node} node
+ * @param {number} slot
+ * @returns {Socket|null} the subgraph's node and its input's slot; `null` where nothing comes from the edge
+ */
+export function edgeOf(graph, node, slot) {
+    const link = slot < 0 ? null : linkOf(graph, node.inputs[slot]?.link)
+    const outer = link && String(link.origin_id) === SUBGRAPH_INPUTS ? holderOf(graph) : null
+    return outer && { ...outer, slot: link.origin_slot }
+}
+
+/**
+ * The inputs that a subgraph's input is linked to inside it.
+ *
+ * @param {Graph} subgraph
+ * @param {number} slot
+ * @returns {Socket[]}
+ */
+export function insideOf(subgraph, slot) {
+    return (subgraph.inputs?.[slot]?.linkIds ?? []).flatMap((/** @type {any} */ id) => {
+        const link = linkOf(subgraph, id)
+        const node = link && nodeOf(subgraph, link.target_id)
+        return node ? [{ graph: subgraph, node, slot: link.target_slot }] : []
+    })
+}
+
+/** @param {Socket} input of any node @returns {Socket[]} itself, or what it is linked to inside a subgraph */
+export const enter = input =>
+    input.node.subgraph ? insideOf(input.node.subgraph, input.slot).flatMap(enter) : [input]
+
+/** @param {Graph} subgraph @param {number} slot of its input @param {Node} node @param {number} to */
+export const connectEdge = (subgraph, slot, node, to) => void subgraph.inputs[slot].connect(node.inputs[to], node)
 
 /**
  * The inputs that an output is linked to, in the same graph.
@@ -118,17 +157,12 @@ export function deepTargetsOf(graph, node, slot) {
             return outer ? deepTargetsOf(outer.graph, outer.node, link.target_slot) : []
         }
         const to = nodeOf(graph, link.target_id)
-        if (!to?.subgraph) return to ? [{ graph, node: to, slot: link.target_slot }] : []
-        return (to.subgraph.inputs?.[link.target_slot]?.linkIds ?? []).flatMap((/** @type {any} */ inside) => {
-            const inner = linkOf(to.subgraph, inside)
-            const first = inner && nodeOf(to.subgraph, inner.target_id)
-            return first ? [{ graph: to.subgraph, node: first, slot: inner.target_slot }] : []
-        })
+        return to ? enter({ graph, node: to, slot: link.target_slot }) : []
     })
 }
 
 /** @param {Graph} subgraph @returns {{graph: Graph, node: Node}|null} the node that stands for a subgraph */
-function holderOf(subgraph) {
+export function holderOf(subgraph) {
     for (const graph of allGraphs()) {
         const node = nodesOf(graph).find(n => n.subgraph === subgraph)
         if (node) return { graph, node }

@@ -8,7 +8,7 @@
 import { carryOut, plan } from "./connect.mjs?v=0.1.0"
 import { isRead, negativeOf } from "./flow.mjs?v=0.1.0"
 import { parsePrompt, printTag } from "./grammar.mjs?v=0.1.0"
-import { asOneStep, elementOf, graphId, replaceText } from "./host.mjs?v=0.1.0"
+import { asOneStep, asOneStepOfNodes, elementOf, graphId, replaceText } from "./host.mjs?v=0.1.0"
 import { cardNamed } from "./meanings.mjs?v=0.1.0"
 import { preferredWeight } from "./card.mjs?v=0.1.0"
 import { chosen } from "./settings.mjs?v=0.1.0"
@@ -35,9 +35,9 @@ export const decline = field => declined.add(placeOf(field))
  *
  * @param {import("./connect.mjs").Plan} found
  */
-export function connect(found) {
+export async function connect(found) {
     const text = String(found.field.widget.value)
-    const written = asOneStep(() => carryOut(found, text))
+    const written = await asOneStepOfNodes(() => carryOut(found, text))
     aim(written)
     flash(written)
 }
@@ -74,7 +74,7 @@ async function tagsOf(text, id) {
 
 /**
  * @typedef {{kind: "none"|"fed"}} Nowhere
- * @typedef {{kind: "ask", field: Field, plan: import("./connect.mjs").Plan, go: (connect: boolean) => Done}} Ask
+ * @typedef {{kind: "ask", field: Field, plan: import("./connect.mjs").Plan, go: (connect: boolean) => Promise<Done>}} Ask
  * @typedef {{kind: "in"|"out"|"connected", cards: Card[], weight: string, field: Field}} Done
  */
 
@@ -120,9 +120,9 @@ export function insertAt(cards, tags, field, caret, unconnected) {
  * @param {Field} field
  * @param {number} caret
  * @param {import("./connect.mjs").Plan|null} found to carry out
- * @returns {Done}
+ * @returns {Promise<Done>}
  */
-function putIn(cards, tags, field, caret, found) {
+async function putIn(cards, tags, field, caret, found) {
     const separator = String(chosen("Separator") ?? " ")
     const negative = negativeOf(field)
     const before = String(field.widget.value)
@@ -130,7 +130,7 @@ function putIn(cards, tags, field, caret, found) {
     const piece = cards.map((card, i) => [tags[i], words(card, "activation_text")].filter(Boolean).join(" "))
     const edit = insertion(before, at, piece.join(separator || " "), separator)
     const negatives = cards.map(card => (negative ? words(card, "negative_text") : ""))
-    const written = asOneStep(() => {
+    const write = () => {
         for (const text of negatives.filter(Boolean)) {
             const now = String(/** @type {Field} */ (negative).widget.value)
             const more = insertion(now, now.length, negativePiece(text), separator)
@@ -139,7 +139,8 @@ function putIn(cards, tags, field, caret, found) {
         if (found) return carryOut(found, edited(before, edit))
         replaceText(field.node, field.widget, edit.start, edit.end, edit.text)
         return field
-    })
+    }
+    const written = found ? await asOneStepOfNodes(write) : asOneStep(write)
     cards.forEach((card, i) => {
         inserted.set(card.id, {
             activation: words(card, "activation_text"), negative: negatives[i],

@@ -2,6 +2,7 @@
 
 import { noteBlockLayout } from "./block_layouts.mjs?v=0.1.0"
 import { nodeMenuItems, nodeWidgets, watchCanvas } from "./canvas.mjs?v=0.1.0"
+import { watchFiles } from "./combos.mjs?v=0.1.0"
 import { DeckElement } from "./deck.mjs?v=0.1.0"
 import { h } from "./dom.mjs?v=0.1.0"
 import { watchTags } from "./complete.mjs?v=0.1.0"
@@ -27,6 +28,7 @@ function onSetting(id) {
     else if (id === "LoRADeck.FitsCheckpoint" && chosen("FitsCheckpoint") !== "left") update({ fits: chosen("FitsCheckpoint") === "on" })
     else if (id === "LoRADeck.Logging") void setLogging(chosen("Logging") === "detailed").catch(() => undefined)
     else if (id === "LoRADeck.BlurAdult") update({ picked: state.picked })
+    else if (id === "LoRADeck.FoldersFirst") update({ folder: state.folder })
 }
 
 /** A tag was completed where nothing reads it. @param {import("./flow.mjs").Field} field */
@@ -65,6 +67,7 @@ registerExtension({
         watchWeightKeys()
         watchImages()
         watchLooks()
+        watchFiles()
         watchTags(onUnread)
         watchLeaving()
         watchInfotextDrops()

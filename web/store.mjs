@@ -29,7 +29,7 @@ export const state = {
     scroll: 0,
     /** Index of the card that has the list's one tab stop. */
     focus: 0,
-    /** @type {Map<number, any>} id → card */ picked: new Map(),
+    /** @type {Map<number, import("./library.mjs").Card|null>} id → card, `null` while it is not here */ picked: new Map(),
     /** @type {Set<number>} adult previews shown on request, until the page is loaded again */ shown: new Set(),
 }
 

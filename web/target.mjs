@@ -5,7 +5,7 @@
  * @typedef {import("./flow.mjs").Field} Field
  */
 
-import { allFields, fieldsOf, isFed, onlyPrompt, writable } from "./flow.mjs?v=0.1.0"
+import { allFields, fieldsOf, givesText, isFed, onlyPrompt, writable } from "./flow.mjs?v=0.1.0"
 import { allGraphs, currentGraph, graphId, isWriting, nodeOf, selectedNodes, widgetOf } from "./host.mjs?v=0.1.0"
 
 /** @type {{graph: string, node: string, widget: string, caret: number}|null} */ let last = null
@@ -23,9 +23,10 @@ const tell = () => listeners.forEach(listener => listener())
 export function watchPrompts() {
     const note = (/** @type {Event} */ event) => {
         const area = event.target
-        if (!(area instanceof HTMLTextAreaElement) || isWriting()) return
+        // Undo changes texts that nobody is in.
+        if (!(area instanceof HTMLTextAreaElement) || isWriting() || area !== document.activeElement) return
         const field = widgetOf(area)
-        if (field?.node.outputs?.length) aim(field, area.selectionEnd)
+        if (field && givesText(field.node)) aim(field, area.selectionEnd)
     }
     for (const kind of ["focusin", "input", "keyup", "pointerup"]) document.addEventListener(kind, note, true)
 }
@@ -48,7 +49,7 @@ function guess() {
     const graph = currentGraph()
     if (!graph) return null
     for (const node of selectedNodes()) {
-        const [field, other] = node.outputs?.length ? fieldsOf(graph, node) : []
+        const [field, other] = givesText(node) ? fieldsOf(graph, node) : []
         if (field && !other) return field
     }
     const only = onlyPrompt(graph)

@@ -23,6 +23,7 @@ export const viewItems = () => [
     })),
     null,
     { text: t("view.reverse"), kind: "check", on: state.descending, run: () => update({ descending: !state.descending }) },
+    { text: t("view.folders_first"), icon: "folder", kind: "check", on: Boolean(chosen("FoldersFirst")), run: () => setSetting("LoRADeck.FoldersFirst", !chosen("FoldersFirst")) },
     { text: t("view.blur"), icon: "eyeoff", kind: "check", on: chosen("BlurAdult") !== false, run: () => setSetting("LoRADeck.BlurAdult", chosen("BlurAdult") === false) },
 ]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from .harness import REPOSITORY, HostServer
@@ -66,9 +69,16 @@ BUILD = """async ([nodes, links]) => {
         made[id] = node
     }
     for (const [from, slot, to, input] of links) made[from].connect(slot, made[to], input)
+    // Loading a graph, which is what undo does, settles ids and order in it. What is settled is loaded unchanged.
+    for (let before = ""; before !== JSON.stringify(app.graph.serialize().nodes);) {
+        before = JSON.stringify(app.graph.serialize().nodes)
+        await app.loadGraphData(JSON.parse(JSON.stringify(app.graph.serialize())), false, false, app.extensionManager.workflow.activeWorkflow)
+        for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame)
+    }
     app.canvas.ds.scale = 1
     app.canvas.ds.offset = [0, 0]
     app.canvas.setDirty(true, true)
+    for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame)
     const tracker = app.extensionManager.workflow.activeWorkflow.changeTracker
     ;(tracker.captureCanvasState ?? tracker.checkState).call(tracker)
     tracker.undoQueue.length = tracker.redoQueue.length = 0
@@ -87,7 +97,10 @@ TRAP = (
 
 
 class DeckPage:
-    """The deck in one page. ``errors`` gathers what the page's scripts threw."""
+    """The deck in one page. ``errors`` gathers what the page's scripts threw.
+
+    ``LORA_DECK_SLOW_PAGE=6`` in the environment slows the page's scripts down by that factor, as a busy machine does.
+    """
 
     def __init__(self, browser: Browser, host: HostServer, **settings: Any) -> None:
         self.host = host
@@ -101,6 +114,9 @@ class DeckPage:
         self.page.on("pageerror", lambda error: self.errors.append(f"{error.message}\n{error.stack}"))
         self.page.add_init_script(TRAP)
         self.settings(**{**SETTINGS, **settings})
+        slowness = float(os.environ.get("LORA_DECK_SLOW_PAGE", 1))
+        if slowness > 1:
+            self.context.new_cdp_session(self.page).send("Emulation.setCPUThrottlingRate", {"rate": slowness})
         self.page.goto(host.address)
         self.page.wait_for_function(READY)
 
@@ -177,23 +193,31 @@ class DeckPage:
         self._step("y")
 
     def _step(self, key: str) -> None:
-        # As slowly as a hand: the host looks at a key one frame late, and takes a letter that is let go within the
-        # frame of its Control for the end of another change.
+        # The host looks at a key one frame late, and takes the letting go of a key that follows Control for the end of
+        # another change. So the keys are held until the step is taken back.
         depth = """() => { const t = app.extensionManager.workflow.activeWorkflow.changeTracker
             return t._restoringState ? -1 : t.undoQueue.length }"""
         before = self.page.evaluate(depth)
         self.page.keyboard.down("Control")
-        self.page.wait_for_timeout(120)
-        self.page.keyboard.press(key, delay=120)
-        self.page.keyboard.up("Control")
+        self.frames()
+        self.page.keyboard.down(key)
         self.page.wait_for_function(f"was => {{ const now = ({depth})(); return now >= 0 && now !== was }}", arg=before)
-        self.page.wait_for_timeout(400)
+        self.page.keyboard.up(key)
+        self.page.keyboard.up("Control")
+        self.frames()
+
+    def frames(self, count: int = 4) -> None:
+        """Waits until the page was drawn some times."""
+        self.page.evaluate(
+            "async count => { for (let i = 0; i < count; i++) await new Promise(requestAnimationFrame) }", count
+        )
 
     def run(self) -> bytes:
         """Queues the graph as the Run button does; the picture's pixels."""
         image = self.page.evaluate(RUN)
         query = "&".join(f"{k}={image[k]}" for k in ("filename", "subfolder", "type"))
-        return self.host.request("GET", f"/view?{query}").body
+        # Not the file: it holds the prompt, too.
+        return Image.open(io.BytesIO(self.host.request("GET", f"/view?{query}").body)).convert("RGB").tobytes()
 
     # ── deck ──
 
