@@ -3,17 +3,21 @@
 
     python tools/web_types.py
 
-Needs Node. The compiler and the front end's own types are installed below `.dev/node` on first use. Imports carry
-`?v=<version>` for the browser, which the compiler cannot follow: it sees a copy without.
+Part of `tools/dev.py lint`. It runs with the Node that is installed, or with the one that Playwright brings; the
+compiler and the front end's own types are installed below `.dev/node` on first use, which needs npm. Where one of
+them is missing it says so and checks nothing. Imports carry `?v=<version>` for the browser, which the compiler cannot
+follow: it sees a copy without.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,17 +34,30 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def install() -> Path:
-    compiler = NODE / "node_modules" / ".bin" / "tsc"
-    if not compiler.exists():
+def node() -> str | None:
+    """The Node to run the compiler with."""
+    if found := shutil.which("node"):
+        return found
+    playwright = importlib.util.find_spec("playwright")
+    if playwright is None or playwright.origin is None:
+        return None
+    own = Path(playwright.origin).parent / "driver" / "node"
+    return str(own) if own.exists() else None
+
+
+def compiler() -> Path | None:
+    """The compiler's script, installed if it has to be."""
+    script = NODE / "node_modules" / "typescript" / "bin" / "tsc"
+    npm = shutil.which("npm")
+    if not script.exists() and npm:
         NODE.mkdir(parents=True, exist_ok=True)
         (NODE / "package.json").write_text('{"private": true}')
-        subprocess.run(["npm", "install", "--silent", "--no-audit", *PACKAGES], cwd=NODE, check=True)
-    return compiler
+        subprocess.run([npm, "install", "--silent", "--no-audit", *PACKAGES], cwd=NODE, check=True)
+    return script if script.exists() else None
 
 
-def copy(target: Path) -> None:
-    shutil.rmtree(target, ignore_errors=True)
+def copy(target: Path) -> Path:
+    """Lays `web/` out below ``target`` as the host serves it; returns its folder there."""
     pack = target / "extensions" / "pack"
     pack.mkdir(parents=True)
     (target / "scripts").mkdir()
@@ -50,16 +67,17 @@ def copy(target: Path) -> None:
     for path in [*(ROOT / "web").glob("*.mjs"), *(ROOT / "web").glob("*.js")]:
         (pack / path.name).write_text(re.sub(r"\?v=[\w.]+", "", path.read_text(encoding="utf-8")), encoding="utf-8")
     (target / "tsconfig.json").write_text(json.dumps({"compilerOptions": OPTIONS, "include": ["**/*"]}))
+    return pack
 
 
 def main() -> int:
-    if shutil.which("node") is None:
-        print("Node is not installed: the types of web/ were not checked.")
-        return 1
-    compiler = install()
-    copied = NODE / "web"
-    copy(copied)
-    return subprocess.run([compiler, "-p", copied, "--pretty", "false"], cwd=copied / "extensions" / "pack").returncode
+    runs, script = node(), compiler()
+    if runs is None or script is None:
+        print(f"{'Node' if runs is None else 'npm'} is not installed: the types of web/ were not checked.")
+        return 0
+    with tempfile.TemporaryDirectory(dir=NODE) as folder:
+        pack = copy(Path(folder))
+        return subprocess.run([runs, script, "-p", folder, "--pretty", "false"], cwd=pack).returncode
 
 
 if __name__ == "__main__":

@@ -269,7 +269,7 @@ function mergeRepeats(entries) {
         unet: entry.unet * times,
         hr_te: entry.hr_te === null ? null : entry.hr_te * times,
         hr_unet: entry.hr_unet === null ? null : entry.hr_unet * times,
-        extra: entry.extra.map(([key, text]) => [key, CURVE_KEYS.includes(key) ? scaled(text, times) : text]),
+        extra: entry.extra.map(([key, text]) => /** @type {[string, string]} */ ([key, CURVE_KEYS.includes(key) ? scaled(text, times) : text])),
     }))
 }
 

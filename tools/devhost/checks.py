@@ -26,7 +26,7 @@ def run_tests(host: Host, assets: Path, arguments: Sequence[str]) -> int:
 
 
 def run_lint(host: Host) -> int:
-    """ruff and mypy; returns the first status that is not 0, after all have run."""
+    """ruff, mypy and the TypeScript compiler; returns the first status that is not 0, after all have run."""
     # mypy needs the pack under an importable name; a checkout's folder may be called anything.
     view = DEV / "types"
     link_folder(REPOSITORY, view / "lora_deck")
@@ -37,6 +37,7 @@ def run_lint(host: Host) -> int:
         ("ruff check", [host.python, "-m", "ruff", "check", "."], REPOSITORY),
         ("types of the pack", [*mypy, *rooms], view),
         ("types of the tools", [*mypy, "-p", "devhost", "-p", "demofiles", "-m", "dev"], TOOLS),
+        ("types of the front end", [host.python, TOOLS / "web_types.py"], REPOSITORY),
     ]
     statuses = []
     for title, command, folder in steps:
