@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,28 @@ BUILD = """async ([nodes, links]) => {
     ;(tracker.captureCanvasState ?? tracker.checkState).call(tracker)
     tracker.undoQueue.length = tracker.redoQueue.length = 0
 }"""
+SAVED = """() => {
+    const root = app.rootGraph ?? app.graph
+    const whole = JSON.parse(JSON.stringify(root.serialize()))
+    const parts = {}
+    for (const graph of [root, ...(root.subgraphs?.values() ?? [])]) {
+        const name = id => id == -10 ? "in" : id == -20 ? "out" : graph.getNodeById(id).title
+        const inside = graph === root ? "" : `${graph.name}/`
+        for (const node of graph.nodes) {
+            const { pos, size, mode } = node
+            Object.assign(parts, { [`${inside}${node.title}`]: [node.type, mode, ...pos, ...size].join(" ") })
+            for (const widget of node.widgets ?? []) parts[`${inside}${node.title}.${widget.name}`] = widget.value
+        }
+        for (const link of graph.links.values()) {
+            const to = graph.getNodeById(link.target_id)
+            const input = to ? to.inputs[link.target_slot].name : link.target_slot
+            parts[`${inside}${name(link.origin_id)} ${link.origin_slot} -> ${name(link.target_id)} ${input}`] = true
+        }
+    }
+    const sorted = list => [...list].sort((a, b) => String(a.id ?? a[0]).localeCompare(String(b.id ?? b[0])))
+    const { definitions } = whole
+    return { parts, whole: JSON.stringify({ nodes: sorted(whole.nodes), links: sorted(whole.links), definitions }) }
+}"""
 RUN = """() => new Promise((done, failed) => {
     const { api } = window.comfyAPI.api
     let image
@@ -95,6 +118,13 @@ RUN = """() => new Promise((done, failed) => {
 TRAP = (
     "window.trapped = []; for (const name of ['alert', 'confirm', 'prompt']) window[name] = (...a) => trapped.push(a)"
 )
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """The parts that differ: plain for another value, with ``+`` or ``-`` for what is there in one of them alone."""
+    signs = {(True, True): "", (False, True): "+", (True, False): "-"}
+    keys = {key for key in {*before, *after} if before.get(key) != after.get(key)}
+    return {signs[key in before, key in after] + key for key in keys}
 
 
 class DeckPage:
@@ -149,6 +179,34 @@ class DeckPage:
             "links": self.links(),
         }
 
+    def saved(self) -> tuple[dict[str, Any], str]:
+        """The workflow as it is saved: by its parts (nodes, widgets, links; those of subgraphs too), and whole."""
+        found = self.page.evaluate(SAVED)
+        return found["parts"], found["whole"]
+
+    @contextmanager
+    def gesture(self, *changes: str, picture: bool = True) -> Iterator[None]:
+        """Around one gesture of the deck: exactly these parts of the saved workflow are other ones after it (``+`` and
+        ``-`` before what came and went), the queued picture is another one, and undo and redo go back and forth between
+        the two workflows to the letter.
+        """
+        before = self.saved()
+        plain = self.run() if picture else b""
+        yield
+        self.settled()
+        after = self.saved()
+        assert changed(before[0], after[0]) == set(changes)
+        if picture:
+            assert self.run() != plain, "the picture is the same"
+        self.page.evaluate("() => document.activeElement?.blur()")
+        self.undo()
+        assert self.saved() == before
+        if picture:
+            assert self.run() == plain, "the picture is not the one before"
+            self.page.evaluate("() => document.activeElement?.blur()")
+        self.redo()
+        assert self.saved() == after
+
     def links(self) -> list[list[Any]]:
         """Sorted ``[from title, slot, to title, input name]``."""
         return sorted(
@@ -156,6 +214,11 @@ class DeckPage:
             const [from, to] = [app.graph.getNodeById(l.origin_id), app.graph.getNodeById(l.target_id)]
             return [from.title, l.origin_slot, to.title, to.inputs[l.target_slot].name] })""")
         )
+
+    def widgets(self, kind: str) -> list[str]:
+        """Names of the widgets that a new node of this type has."""
+        names: list[str] = self.page.evaluate("t => (LiteGraph.createNode(t).widgets ?? []).map(w => w.name)", kind)
+        return names
 
     def text(self, title: str) -> str:
         return str(
@@ -185,7 +248,7 @@ class DeckPage:
         self.page.keyboard.press("Control+End")
         if text:
             self.page.keyboard.type(text)
-        self.page.wait_for_timeout(100)
+        self.frames()
 
     def undo(self) -> None:
         self._step("z")
@@ -257,8 +320,13 @@ class DeckPage:
         self.card(name).hover()
 
     def settled(self) -> None:
-        self.page.evaluate("() => document.querySelector('lora-deck').deck.gestures.running")
-        self.page.wait_for_timeout(250)
+        """Waits until the gesture is over and the cards show what it did."""
+        self.page.evaluate("""async () => {
+            const { deck } = document.querySelector("lora-deck")
+            for (let before; before !== deck.gestures.running;) await (before = deck.gestures.running)
+            await deck.look()
+        }""")
+        self.frames()
 
     def names(self) -> list[str]:
         """The cards' accessible names, by content."""

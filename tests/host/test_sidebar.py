@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from .deck_page import LINKS, NODES, PARSED_LINKS, PARSED_NODES, DeckPage
+from .deck_page import LINKS, NODES, PARSED_LINKS, PARSED_NODES, DeckPage, changed
 from .harness import HostServer
 
 
@@ -53,18 +53,15 @@ def test_cards_say_what_they_are(deck: DeckPage) -> None:
 def test_click_puts_in_and_takes_out_exactly(deck: DeckPage) -> None:
     parsed(deck)
     deck.type_in("parser")
-    before = deck.graph()
-    deck.click("ink_wash_v2")
-    assert deck.text("parser") == "a small boat on a quiet lake <lora:ink_wash_v2:0.8> ink wash, rice paper"
-    assert deck.text("negative") == "photo (photo, glossy:1)"
-    expect(deck.card("ink_wash_v2").locator(".ld-mark--on")).to_contain_text("0.8")
-    after = deck.graph()
-    deck.undo()
-    assert deck.graph() == before
-    deck.redo()
-    assert deck.graph() == after
-    deck.click("ink_wash_v2")
-    assert deck.graph() == before
+    before = deck.saved()
+    with deck.gesture("parser.text", "negative.text"):
+        deck.click("ink_wash_v2")
+        assert deck.text("parser") == "a small boat on a quiet lake <lora:ink_wash_v2:0.8> ink wash, rice paper"
+        assert deck.text("negative") == "photo (photo, glossy:1)"
+        expect(deck.card("ink_wash_v2").locator(".ld-mark--on")).to_contain_text("0.8")
+    with deck.gesture("parser.text", "negative.text"):
+        deck.click("ink_wash_v2")
+        assert deck.saved() == before
     expect(deck.card("ink_wash_v2").locator(".ld-mark--on")).to_have_count(0)
 
 
@@ -103,19 +100,28 @@ def test_enter_does_what_a_click_does_and_nothing_typed_reaches_the_graph(deck: 
         deck.page.keyboard.press(key)
     deck.reset()
     assert deck.graph() == before
-    deck.card("ink_wash_v2").focus()
-    deck.page.keyboard.press("Enter")
-    deck.settled()
-    assert "<lora:ink_wash_v2:0.8>" in deck.text("parser")
-    assert deck.page.evaluate("() => document.activeElement.getAttribute('role')") == "option"
+    with deck.gesture("parser.text", "negative.text"):
+        deck.card("ink_wash_v2").focus()
+        deck.page.keyboard.press("Enter")
+        deck.settled()
+        assert "<lora:ink_wash_v2:0.8>" in deck.text("parser")
+        assert deck.page.evaluate("() => document.activeElement.getAttribute('role')") == "option"
 
 
-def test_the_queued_picture_changes_with_a_click(deck: DeckPage) -> None:
+def test_a_click_outlives_a_change_of_the_list(deck: DeckPage) -> None:
     parsed(deck)
     deck.type_in("parser")
-    plain = deck.run()
-    deck.click("ink_wash_v2")
-    assert deck.run() != plain
+    deck.hover("film_grain")
+    deck.page.mouse.down()
+    deck.page.evaluate("""async () => {
+        const { deck } = document.querySelector("lora-deck")
+        deck.setMarks(new Map(deck.list.pages.get(0).map(card => [card.id, "9"])))
+        deck.list.renew()
+        while (deck.list.running.size) await new Promise(requestAnimationFrame)
+    }""")
+    deck.page.mouse.up()
+    deck.settled()
+    assert "<lora:film_grain:0.6>" in deck.text("parser")
 
 
 def test_connecting_the_classic_checkpoint_workflow(deck: DeckPage) -> None:
@@ -124,9 +130,9 @@ def test_connecting_the_classic_checkpoint_workflow(deck: DeckPage) -> None:
     deck.reset()
     plain = deck.run()
     deck.type_in("positive")
-    before = deck.graph()
+    before = deck.saved()
     deck.click("ink_wash_v2")
-    assert deck.graph() == before
+    assert deck.saved() == before
     go = deck.page.get_by_role("group", name="Connect this prompt").get_by_role("button", name="Insert and connect")
     go.hover()
     expect(deck.page.locator(".ld-drop--new")).to_have_count(2)
@@ -141,15 +147,20 @@ def test_connecting_the_classic_checkpoint_workflow(deck: DeckPage) -> None:
         [apply, 1, "negative", "clip"]])  # fmt: skip
     assert deck.text(parser) == "a small boat on a quiet lake <lora:ink_wash_v2:0.8> ink wash, rice paper"
     expect(deck.card("ink_wash_v2")).to_have_class(re.compile("is-active"))
-    after = deck.graph()
+    after = deck.saved()
+    others = {c for c in changed(before[0], after[0]) if "->" not in c and parser not in c and apply not in c}
+    assert others == {"negative.text"}
     deck.shot("sidebar-connected")
-    deck.undo()
-    assert deck.graph() == before
-    deck.redo()
-    assert deck.graph() == after
     assert deck.run() != plain
-    deck.click("film_grain")
-    assert "<lora:film_grain:0.6>" in deck.text(parser)
+    deck.undo()
+    assert deck.saved() == before
+    assert deck.run() == plain
+    deck.card("ink_wash_v2").focus()
+    deck.redo()
+    assert deck.saved() == after
+    with deck.gesture(f"{parser}.text"):
+        deck.click("film_grain")
+        assert "<lora:film_grain:0.6>" in deck.text(parser)
     assert not deck.page.get_by_role("group", name="Connect this prompt").count()
 
 
@@ -177,8 +188,32 @@ def test_connecting_separate_loaders_with_a_model_node_between(deck: DeckPage) -
         ["UNETLoader", 0, apply, "model"], ["CLIPLoader", 0, apply, "clip"], [parser, 1, apply, "stack"],
         [parser, 0, "CLIPTextEncode", "text"], [apply, 0, "ModelSamplingAuraFlow", "model"],
         [apply, 1, "CLIPTextEncode", "clip"], [apply, 1, "CLIPTextEncode negative", "clip"]])  # fmt: skip
+    after = deck.saved()
     deck.undo()
     assert deck.links() == before
+    deck.redo()
+    assert deck.saved() == after
+
+
+def test_connecting_without_being_asked(deck: DeckPage) -> None:
+    deck.build()
+    deck.open()
+    deck.reset()
+    deck.set(Connect="connect")
+    deck.type_in("positive")
+    parser, apply = "Prompt → LoRA stack", "Apply LoRA stack"
+    new = (parser, apply)
+    with deck.gesture(
+        "-checkpoint 0 -> sampler model", "-checkpoint 1 -> positive clip", "-checkpoint 1 -> negative clip",
+        "+checkpoint 0 -> Apply LoRA stack model", "+checkpoint 1 -> Apply LoRA stack clip",
+        f"+{parser} 0 -> positive text", f"+{parser} 1 -> {apply} stack", f"+{apply} 0 -> sampler model",
+        f"+{apply} 1 -> positive clip", f"+{apply} 1 -> negative clip", *(f"+{node}" for node in new),
+        *(f"+{parser}.{widget}" for widget in ("text", "weight_order", "repeats")),
+        *(f"+{apply}.{widget}" for widget in deck.widgets("LoraStackApply")),
+    ):  # fmt: skip
+        deck.click("film_grain")
+        assert deck.text(parser) == "a small boat on a quiet lake <lora:film_grain:0.6> film grain, faded print"
+    assert not deck.page.get_by_role("group", name="Connect this prompt").count()
 
 
 def test_insert_only_and_remembering(deck: DeckPage) -> None:
@@ -193,7 +228,9 @@ def test_insert_only_and_remembering(deck: DeckPage) -> None:
     question.get_by_role("button", name="Insert only").click()
     deck.settled()
     assert deck.links() == links and "<lora:film_grain:0.6>" in deck.text("positive")
-    deck.click("neon_nights")
+    # Nothing reads it there, which is what was asked for.
+    with deck.gesture("positive.text", picture=False):
+        deck.click("neon_nights")
     assert not question.count() and "<lora:neon_nights:0.5>" in deck.text("positive")
 
 
@@ -203,8 +240,14 @@ def test_a_second_prompt_joins_the_apply_that_is_there(deck: DeckPage) -> None:
     deck.reset()
     deck.type_in("negative")
     deck.click("film_grain")
+    before = deck.saved()
     deck.page.get_by_role("button", name="Insert and connect").click()
     deck.settled()
+    after = deck.saved()
+    deck.undo()
+    assert deck.saved() == before
+    deck.redo()
+    assert deck.saved() == after
     new = "Prompt → LoRA stack"
     links = deck.links()
     assert ["parser", 1, new, "stack"] in links and [new, 1, "apply", "stack"] in links
@@ -221,6 +264,11 @@ def test_a_text_that_comes_from_another_node(deck: DeckPage) -> None:
     before = deck.graph()
     deck.click("film_grain")
     assert deck.graph() == before
+
+
+def test_the_host_s_tabs_have_no_close_button_here(deck: DeckPage) -> None:
+    parsed(deck)
+    expect(deck.page.get_by_role("button", name="Close sidebar")).to_have_count(0)
 
 
 def test_search_narrows_as_typed_and_survives_closing(deck: DeckPage) -> None:
