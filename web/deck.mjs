@@ -343,6 +343,7 @@ export class Deck {
 
     drawPicked() {
         this.frame.classList.toggle("is-picking", state.picked.size > 0)
+        if (state.picked.size) this.gestures.bar.hide()
         this.grid.refill()
         this.foot.select(state.picked.size, {
             insert: () => this.gestures.withPicked(cards => this.gestures.act(cards)),

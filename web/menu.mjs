@@ -70,7 +70,9 @@ export function openMenu(label, items, at) {
     document.body.append(menu)
     const box = menu.getBoundingClientRect()
     const hung = button?.getBoundingClientRect()
-    const { x, y } = hung ? { x: hung.right - box.width, y: hung.bottom + 4 } : /** @type {{x: number, y: number}} */ (at)
+    // Under its button's right end; where it would leave the panel at the left, under the left one.
+    const edge = button?.closest(".ld-deck")?.getBoundingClientRect().left ?? 8
+    const { x, y } = hung ? { x: hung.right - box.width < edge ? hung.left : hung.right - box.width, y: hung.bottom + 4 } : /** @type {{x: number, y: number}} */ (at)
     menu.style.left = `${Math.max(8, Math.min(x, innerWidth - box.width - 8))}px`
     menu.style.top = `${Math.max(8, Math.min(y, innerHeight - box.height - 8))}px`
     document.addEventListener("pointerdown", outside, true)
