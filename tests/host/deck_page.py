@@ -95,7 +95,10 @@ SAVED = """() => {
         for (const node of graph.nodes) {
             const { pos, size, mode } = node
             Object.assign(parts, { [`${inside}${node.title}`]: [node.type, mode, ...pos, ...size].join(" ") })
-            for (const widget of (node.widgets ?? []).filter(w => !w.name.startsWith("$$"))) parts[`${inside}${node.title}.${widget.name}`] = widget.value
+            for (const widget of node.widgets ?? []) {
+                // What a run shows on a node is no widget of the workflow.
+                if (!widget.name.startsWith("$$")) parts[`${inside}${node.title}.${widget.name}`] = widget.value
+            }
         }
         for (const link of graph.links.values()) {
             const to = graph.getNodeById(link.target_id)
