@@ -72,7 +72,7 @@ BUILD = """async ([nodes, links]) => {
     for (const [from, slot, to, input] of links) made[from].connect(slot, made[to], input)
     // Loading a graph, which is what undo does, settles ids and order in it. What is settled is loaded unchanged.
     const saved = () => JSON.parse(JSON.stringify(app.graph.serialize()))
-    for (let before = ""; before !== JSON.stringify(saved().nodes);) {
+    for (let before = "", left = 4; left && before !== JSON.stringify(saved().nodes); left--) {
         before = JSON.stringify(saved().nodes)
         await app.loadGraphData(saved(), false, false, app.extensionManager.workflow.activeWorkflow)
         for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame)

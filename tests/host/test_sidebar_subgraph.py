@@ -20,7 +20,7 @@ FOLD = """async titles => {
     node.pos = [760, 330]
     const tracker = app.extensionManager.workflow.activeWorkflow.changeTracker
     const saved = () => JSON.parse(JSON.stringify(app.graph.serialize()))
-    for (let before = ""; before !== JSON.stringify(saved());) {
+    for (let before = "", left = 4; left && before !== JSON.stringify(saved()); left--) {
         before = JSON.stringify(saved())
         await app.loadGraphData(saved(), false, false, app.extensionManager.workflow.activeWorkflow)
         app.canvas.ds.scale = 1
