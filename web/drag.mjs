@@ -33,7 +33,7 @@ function cardsAt(option) {
     const card = deck()?.gestures.at(option).card
     if (!card) return []
     const cards = state.picked.has(card.id) ? [...state.picked.values()] : [card]
-    return cards.filter(each => !fault(each) && each.state === "present")
+    return cards.flatMap(each => (each && !fault(each) && each.state === "present" ? [each] : []))
 }
 
 /** @param {(node: import("./host.mjs").Node) => import("./rows.mjs").RowsWidget|null} rowsOf */
@@ -146,6 +146,6 @@ async function intoText(field, at, cards) {
     const gestures = deck()?.gestures
     const outcome = await insertAt(cards, await Promise.all(cards.map(tagFor)), field, at, gestures ? chosen("Connect") : "insert")
     if (!gestures) return
-    if ("plan" in outcome) gestures.ask(outcome.plan, answer => answer && gestures.done(outcome.go(answer === "connect")), true)
+    if ("plan" in outcome) gestures.ask(outcome.plan, answer => answer && gestures.follow(outcome.go(answer === "connect")), true)
     else gestures.done(outcome)
 }

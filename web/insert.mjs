@@ -105,9 +105,9 @@ export async function toggle(cards, unconnected) {
  * @param {Field} field
  * @param {number} caret
  * @param {"ask"|"connect"|"insert"} unconnected
- * @returns {Ask|Done}
+ * @returns {Promise<Ask|Done>}
  */
-export function insertAt(cards, tags, field, caret, unconnected) {
+export async function insertAt(cards, tags, field, caret, unconnected) {
     const found = planFor(field)
     const go = (/** @type {boolean} */ connect) => putIn(cards, tags, field, caret, connect ? found : null)
     if (!found || unconnected === "insert") return go(false)

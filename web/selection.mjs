@@ -10,6 +10,8 @@ import { state, update } from "./store.mjs?v=0.1.0"
 
 /** How many cards are fetched at once. */
 const BATCH = 200
+/** A selection up to this size is fetched when it is made. */
+const FETCHED_AHEAD = 1000
 
 /** @param {Card} card */
 export function pick(card) {
@@ -33,16 +35,21 @@ export async function pickRange(list, from, to) {
     if (cards.every(Boolean)) return update({ picked: new Map(cards.map(card => [card.id, card])) })
     const version = list.version
     const found = (await ids(list.query)).ids.slice(first, last + 1)
-    if (version === list.version) choose(list, found)
+    if (version === list.version) await choose(list, found)
 }
 
 /** Selects every hit. @param {import("./library.mjs").CardList} list */
 export const pickAll = list => pickRange(list, 0, list.total - 1)
 
 /** @param {import("./library.mjs").CardList} list @param {number[]} chosen */
-function choose(list, chosen) {
+async function choose(list, chosen) {
     const here = new Map([...list.here()].map(card => [card.id, card]))
-    update({ picked: new Map(chosen.map(id => [id, here.get(id) ?? null])) })
+    const picked = new Map(chosen.map(id => [id, here.get(id) ?? null]))
+    update({ picked })
+    // So that a drag, which cannot wait, takes all of them along.
+    if (chosen.length > FETCHED_AHEAD) return
+    const cards = await pickedCards()
+    if (state.picked === picked) state.picked = new Map(cards.map(card => [card.id, card]))
 }
 
 /** @returns {Promise<Card[]>} the selected cards, fetched where they are not here yet; those that are gone are left out */
