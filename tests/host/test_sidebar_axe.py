@@ -36,8 +36,9 @@ def deck(open_page: DeckPage, palette: str) -> Iterator[DeckPage]:
     open_page.set(FlyoutDelay=-1, Connect="ask", FoldersFirst=False)
     open_page.errors.clear()
     open_page.build(PARSED_NODES, PARSED_LINKS)
-    open_page.open()
+    # First: the last test may have left nothing to see.
     open_page.reset(fits=False)
+    open_page.open()
     # What moves or fades is half there, and its colours with it.
     open_page.page.emulate_media(reduced_motion="reduce")
     yield open_page

@@ -70,8 +70,9 @@ def deck(open_page: DeckPage) -> Iterator[DeckPage]:
     open_page.set(ActivationText=True, FlyoutDelay=-1, NameInserted="file", FoldersFirst=False)
     open_page.errors.clear()
     open_page.build(PARSED_NODES, PARSED_LINKS)
-    open_page.open()
+    # First: the last test may have left nothing to see.
     open_page.reset(fits=False)
+    open_page.open()
     yield open_page
     assert open_page.errors == []
     assert open_page.page.evaluate("() => window.trapped") == []
