@@ -33,8 +33,10 @@ function namesInGraph() {
     for (const graph of allGraphs()) {
         for (const { widget } of allFields(graph)) for (const entry of parsePrompt(String(widget.value)).entries) names.add(entry.name)
         for (const node of nodesOf(graph))
-            for (const widget of node.widgets ?? [])
+            for (const widget of node.widgets ?? []) {
+                if (node.type === "LoraStackRows" && Array.isArray(widget.value?.rows)) for (const row of widget.value.rows) names.add(row.name)
                 if (/^lora_name/.test(widget.name) && typeof widget.value === "string" && widget.value && widget.value !== "None") names.add(widget.value)
+            }
     }
     return [...names]
 }

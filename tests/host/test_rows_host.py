@@ -80,3 +80,19 @@ def test_the_front_end_is_told_of_a_widget(host: HostServer) -> None:
     info = host.object_info("LoraStackRows")
     assert info["input"]["required"]["rows"][0] == "LORA_DECK_ROWS"
     assert list(info["input"]["required"]) + list(info["input"]["optional"]) == ["rows", "stack"]
+
+
+def test_no_list_of_names_is_sent_to_every_page(host: HostServer) -> None:
+    kind, options = host.object_info("LoraStackAdd")["input"]["required"]["lora_name"]
+    assert kind == "COMBO" and options["options"] == [] and options["widgetType"] == "LORA_DECK_NAME"
+    add = node("LoraStackAdd", lora_name=" ", te_weight=1, unet_weight=1)
+    graph = {
+        "checkpoint": render()["checkpoint"],
+        "stack": add,
+        "apply": node(
+            "LoraStackApply", stack=["stack", 0], sampling_pass="first", missing="warn", model=MODEL, clip=CLIP
+        ),
+        "probe": node("ProbeWeights", model=["apply", 0], clip=["apply", 1]),
+    }
+    result = host.queue(graph)
+    assert result.status == "refused" and "Choose a LoRA" in result.message
