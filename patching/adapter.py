@@ -23,6 +23,7 @@ from comfy.weight_adapter.base import WeightAdapterBase
 from torch import Tensor
 
 from ..strategies import Strategy, unpack
+from .cancel import end_cancelled_load
 from .factors import SharedFactors
 
 Shape = tuple[int, ...]
@@ -117,4 +118,5 @@ class DeckAdapter(WeightAdapterBase):  # type: ignore[misc]
         original_weight: Any = None,
     ) -> Tensor:
         """Called by the host with its temporary copy of the weight."""
+        end_cancelled_load()
         return apply_parts(weight, self.weights, strength, intermediate_dtype)

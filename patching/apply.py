@@ -19,10 +19,11 @@ from ..stack.errors import MissingLorasError
 from ..stack.printer import print_tag
 from ..stack.stack import LoraStack
 from .embeddings import add_embeddings
-from .entries import OpenedEntry, Patcher, ResolvedEntry, open_entries, resolve_entries
+from .entries import OPEN_STEPS, OpenedEntry, Patcher, ResolvedEntry, open_entries, resolve_entries
 from .keymap import Side, architecture_of, blocks_of
 from .live import Chosen, Conditioned, Method, attach, choose, make_plan
 from .patches import put_patches
+from .progress import Progress
 from .report import AppliedLora, ApplyReport, FileReport, count
 from .settings import CONFIG
 from .unmatched import unmatched
@@ -87,10 +88,12 @@ def apply_stack(
     if new_model is not None:
         clones["unet"] = new_model
 
-    opened: Sequence[OpenedEntry] = open_entries([i for i in resolved if i.te or i.unet], clones)
+    items = [item for item in resolved if item.te or item.unet]
+    progress = Progress(len(items) * (OPEN_STEPS + len(clones)))
+    opened: Sequence[OpenedEntry] = open_entries(items, clones, progress)
     chosen = choose(method, new_model, opened, sampling_pass) if new_model is not None else Chosen(tuple(opened))
     opened = chosen.opened
-    reused = [put_patches(side, clone, opened) for side, clone in clones.items()]
+    reused = [put_patches(side, clone, opened, progress) for side, clone in clones.items()]
     if chosen.parts:
         plan, kept = make_plan(new_model, chosen)
         attach(new_model, plan)

@@ -16,9 +16,11 @@ from ..stack.stack import LoraStack
 from .keymap import Side, architecture_of, blocks_of, key_map
 from .match import Matching, Shapes, match
 from .open import OpenFile, open_file
+from .progress import Progress
 from .rank_limit import RankedFile, limit_ranks
 from .weights import BlockRules, read_rules
 
+OPEN_STEPS = 2
 Patcher = Any
 """The host's `ModelPatcher`, which has no types."""
 
@@ -71,8 +73,10 @@ def resolve_entries(
     return resolved, errors
 
 
-def open_entries(items: Sequence[ResolvedEntry], clones: dict[Side, Patcher]) -> list[OpenedEntry]:
-    """Opens the entries' files and matches them with what is connected.
+def open_entries(
+    items: Sequence[ResolvedEntry], clones: dict[Side, Patcher], progress: Progress
+) -> list[OpenedEntry]:
+    """Opens the entries' files and matches them with what is connected: `OPEN_STEPS` of progress for each.
 
     All files are opened first: what they hold is checked meanwhile.
 
@@ -82,11 +86,17 @@ def open_entries(items: Sequence[ResolvedEntry], clones: dict[Side, Patcher]) ->
     """
     shapes: dict[Side, Shapes] = {side: {} for side in clones}
     with uncollected():
-        files = [open_file(item.file) for item in items]
-        matched = [
-            {side: match(side, clone.model, item.file, opened, shapes[side]) for side, clone in clones.items()}
-            for item, opened in zip(items, files, strict=True)
-        ]
+        files: list[OpenFile] = []
+        for item in items:
+            files.append(open_file(item.file))
+            progress.step()
+        matched: list[dict[Side, Matching]] = []
+        for item, opened in zip(items, files, strict=True):
+            progress.wait(opened.check)
+            matched.append(
+                {side: match(side, clone.model, item.file, opened, shapes[side]) for side, clone in clones.items()}
+            )
+            progress.step()
     return [_opened(*found, clones) for found in zip(items, files, matched, strict=True)]
 
 

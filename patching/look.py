@@ -25,9 +25,10 @@ from ..stack.stack import LoraStack
 from ..strategies import Matrix, Whole, cosine, inner
 from .blocks import in_order
 from .changes import change_of, full_shape, placed
-from .entries import OpenedEntry, Patcher, open_entries, resolve_entries
+from .entries import OPEN_STEPS, OpenedEntry, Patcher, open_entries, resolve_entries
 from .keymap import Side, Target, architecture_of, blocks_of, weight_shape
 from .match import Match
+from .progress import Progress
 from .rank_limit import linalg_device
 
 SHARE = 0.9
@@ -172,7 +173,7 @@ def look_inside(stack: LoraStack, model: Patcher, clip: Any | None) -> Look:
     if errors:
         raise MissingLorasError([(print_tag(entry), error) for entry, error in errors])
     sides: dict[Side, Patcher] = {"te": clip.patcher, "unet": model} if clip is not None else {"unet": model}
-    entries = open_entries(resolved, sides)
+    entries = open_entries(resolved, sides, Progress(len(resolved) * OPEN_STEPS))
     layout = blocks_of(model.model)
     by_weight: dict[tuple[Side, str], list[tuple[int, Match]]] = {}
     for number, entry in enumerate(entries):

@@ -21,10 +21,11 @@ from ..stack.stack import LoraStack
 from ..strategies import Kronecker, Limit, Matrix, Product, Reshaped, Strategy, Whole, may_sketch
 from .changes import change_of, full_shape, placed
 from .embeddings import PREFIX
-from .entries import OpenedEntry, open_entries, resolve_entries
+from .entries import OPEN_STEPS, OpenedEntry, open_entries, resolve_entries
 from .keymap import Side, weight_shape
 from .match import Match
 from .names import flat
+from .progress import Progress
 from .rank_limit import left_by, limit_of, linalg_device, shortened
 
 Patcher = Any
@@ -123,7 +124,8 @@ def merge_stack(stack: LoraStack, rank: int, model: Patcher | None, clip: Any | 
         sides["te"] = clip.patcher
     if model is not None:
         sides["unet"] = model
-    entries = open_entries([item for item in resolved if item.te or item.unet], sides)
+    items = [item for item in resolved if item.te or item.unet]
+    entries = open_entries(items, sides, Progress(len(items) * OPEN_STEPS))
     sums: dict[tuple[str, str], _Sum] = {}
     notes = [*stack.notes]
     device = linalg_device()

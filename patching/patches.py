@@ -10,15 +10,20 @@ from .entries import OpenedEntry, Patcher
 from .factors import STORE
 from .keymap import Side, weight_shape
 from .plan import Change, Plan, PlanCache, plan
+from .progress import Progress
 from .reuse import ResultCache
 
 _results = ResultCache()
 _plans = PlanCache()
 
 
-def put_patches(side: Side, clone: Patcher, opened: Sequence[OpenedEntry]) -> bool:
-    """Puts the side's patches on a fresh clone; whether an earlier result could be used again."""
+def put_patches(side: Side, clone: Patcher, opened: Sequence[OpenedEntry], progress: Progress) -> bool:
+    """Puts the side's patches on a fresh clone; whether an earlier result could be used again.
+
+    One step of progress for each entry.
+    """
     active = [entry for entry in opened if any(entry.weights[side])]
+    progress.step(len(opened) - len(active))
     if not active:
         return True
     files = (side, tuple((e.opened.version, e.ranks.limit) for e in active))
@@ -30,11 +35,14 @@ def put_patches(side: Side, clone: Patcher, opened: Sequence[OpenedEntry]) -> bo
             # What memory pressure took from the device is put back.
             STORE.keep(planned.factors, clone)
         kept.put_on(clone)
+        progress.step(len(active))
         return True
     if planned is None:
         with uncollected():
-            planned = _plan(side, clone, active)
+            planned = _plan(side, clone, active, progress)
         _plans.keep(clone.model, files, planned)
+    else:
+        progress.step(len(active))
     resident = STORE.keep(planned.factors, clone)
     patches = {}
     for key, steps in planned.steps.items():
@@ -54,7 +62,7 @@ def forget() -> None:
     STORE.clear()
 
 
-def _plan(side: Side, clone: Patcher, active: Sequence[OpenedEntry]) -> Plan:
+def _plan(side: Side, clone: Patcher, active: Sequence[OpenedEntry], progress: Progress) -> Plan:
     changes: dict[str, list[Change]] = {}
     for i, entry in enumerate(active):
         for k, found in enumerate(entry.matchings[side].matches):
@@ -62,4 +70,5 @@ def _plan(side: Side, clone: Patcher, active: Sequence[OpenedEntry]) -> Plan:
             changes.setdefault(target.key, []).append(
                 Change(i, k, target.offset, target.function, found.shape, found.strategy)
             )
-    return plan(changes, {key: weight_shape(clone.model, key) for key in changes})
+        progress.step()
+    return plan(changes, {key: weight_shape(clone.model, key) for key in changes}, progress.poll)

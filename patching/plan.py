@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -89,9 +89,16 @@ class Plan:
         return [step.factors for steps in self.steps.values() for step in steps if isinstance(step, Together)]
 
 
-def plan(changes: Mapping[str, Sequence[Change]], shapes: Mapping[str, Shape]) -> Plan:
-    """Groups the changes of each weight, which come in stack order. `shapes`: of the weights."""
-    return Plan({key: tuple(_steps(found)) for key, found in changes.items()}, shapes)
+def plan(changes: Mapping[str, Sequence[Change]], shapes: Mapping[str, Shape], poll: Callable[[], None]) -> Plan:
+    """Groups the changes of each weight, which come in stack order.
+
+    `shapes`: of the weights; `poll`: called between weights, may end the work by an exception.
+    """
+    steps: dict[str, tuple[Step, ...]] = {}
+    for key, found in changes.items():
+        poll()
+        steps[key] = tuple(_steps(found))
+    return Plan(steps, shapes)
 
 
 def _steps(changes: Sequence[Change]) -> Iterator[Step]:

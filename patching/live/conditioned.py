@@ -19,7 +19,8 @@ from ...stack.errors import LoraDeckError, MissingLorasError
 from ...stack.printer import print_tag
 from ...stack.row_stack import STACK, SUM, RowStack
 from ..adapter import DeckAdapter
-from ..entries import open_entries, resolve_entries
+from ..entries import OPEN_STEPS, open_entries, resolve_entries
+from ..progress import Progress
 from .choose import Chosen, choose
 from .engine import KEY, Engine
 from .parts import LivePart
@@ -96,7 +97,8 @@ class Conditioned:
                 raise MissingLorasError([(print_tag(entry), error) for entry, error in errors])
             for entry, error in errors:
                 logger.warning("Left out %s: %s", print_tag(entry), error)
-            opened = open_entries([item for item in resolved if item.unet], {"unet": model})
+            items = [item for item in resolved if item.unet]
+            opened = open_entries(items, {"unet": model}, Progress(len(items) * OPEN_STEPS))
             chosen = choose("live", model, opened, self.sampling_pass)
             left = sum(any(entry.weights["unet"]) for entry in chosen.opened)
             if left:

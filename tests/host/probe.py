@@ -1,6 +1,7 @@
 """A pack for the tests, placed beside LoRA Deck in the test host: shows what nodes cannot show over HTTP.
 
-`GET /deck_probe/patched` counts how often the host has computed a patched weight since it started.
+`GET /deck_probe/patched` counts how often the host has computed a patched weight since it started;
+`POST /deck_probe/cancel` with a number cancels the prompt that computes so many more.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from aiohttp import web
 from server import PromptServer
 
 _patched = 0
+_cancel_at = None
 _patch_weight = comfy.model_patcher.ModelPatcher.patch_weight_to_device
 
 
@@ -19,6 +21,8 @@ def _counting(self, key, *args, **kwargs):
     global _patched
     if key in self.patches:
         _patched += 1
+        if _patched == _cancel_at:
+            comfy.model_management.interrupt_current_processing()
     return _patch_weight(self, key, *args, **kwargs)
 
 
@@ -28,6 +32,13 @@ comfy.model_patcher.ModelPatcher.patch_weight_to_device = _counting
 @PromptServer.instance.routes.get("/deck_probe/patched")
 async def patched(request):
     return web.json_response(_patched)
+
+
+@PromptServer.instance.routes.post("/deck_probe/cancel")
+async def cancel(request):
+    global _cancel_at
+    _cancel_at = _patched + await request.json()
+    return web.json_response(_cancel_at)
 
 
 class ProbeWeights:

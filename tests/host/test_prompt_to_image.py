@@ -188,6 +188,24 @@ def test_the_surface_is_the_documented_one(host: HostServer) -> None:
     assert host.object_info("PromptLoraParser")["input"]["required"]["text"][1]["dynamicPrompts"] is True
 
 
+def test_cancel_while_weights_are_patched(host: HostServer) -> None:
+    """Wherever it comes, the next picture without LoRAs is that of the checkpoint."""
+    plain = host.run(render("a boat"))
+    wanted = host.run(tagged("a boat <lora:ink_wash_v2:0.61>"))
+    start = host.get("/deck_probe/patched")
+    assert host.queue(tagged("a boat <lora:ink_wash_v2:0.62>")).ok
+    weights = host.get("/deck_probe/patched") - start
+    for i, after in enumerate((2, weights - 1), 1):
+        at = host.post("/deck_probe/cancel", after)
+        result = host.queue(tagged(f"a boat <lora:ink_wash_v2:0.7{i}>"))
+        messages = [event for event, _ in result.raw["status"]["messages"]]
+        assert not result.ok and "execution_interrupted" in messages and not result.errors
+        assert host.get("/deck_probe/patched") == at
+        # Spaces change no picture, but what the host has kept of an earlier one is not for these words.
+        assert np.array_equal(host.run(render("a boat" + " " * i)), plain)
+        assert np.array_equal(host.run(tagged("a boat <lora:ink_wash_v2:0.61>" + " " * i)), wanted)
+
+
 @pytest.mark.parametrize("arguments", [(), ("--cache-classic",)])
 def test_other_words_patch_nothing_again(start_host: StartHost, arguments: tuple[str, ...]) -> None:
     host = start_host(*arguments)
