@@ -9,11 +9,11 @@ from typing import Any
 from .. import library
 from ..library import LoraFile
 from ..library.header import uncollected
-from ..stack.architectures import is_text_encoder_name
 from ..stack.entry import LoraEntry, SamplingPass
-from ..stack.errors import AmbiguousLoraError, LoraFileError, LoraNotFoundError
+from ..stack.errors import AmbiguousLoraError, LoraNotFoundError
 from ..stack.stack import LoraStack
-from .keymap import Side, architecture_of, blocks_of, key_map
+from .fit import check_fit
+from .keymap import Side, blocks_of
 from .match import Matching, Shapes, match
 from .open import OpenFile, open_file
 from .progress import Progress
@@ -103,7 +103,7 @@ def open_entries(
 def _opened(
     item: ResolvedEntry, opened: OpenFile, matchings: dict[Side, Matching], clones: dict[Side, Patcher]
 ) -> OpenedEntry:
-    _check_fit(item.file, opened, matchings, clones)
+    check_fit(item.file, opened, matchings, clones)
     layout = blocks_of(clones["unet"].model) if "unet" in clones else None
     rules = read_rules(item.entry, layout)
     weights = {side: _weights(item.weight(side), rules, matching) for side, matching in matchings.items()}
@@ -115,44 +115,3 @@ def _weights(weight: float, rules: BlockRules | None, matching: Matching) -> tup
     if rules is None:
         return (weight,) * len(matching.matches)
     return tuple(weight * rules.factor(found.target, found.module) for found in matching.matches)
-
-
-def _check_fit(file: LoraFile, opened: OpenFile, matchings: dict[Side, Matching], clones: dict[Side, Patcher]) -> None:
-    """Refuses a file of which nothing fits, or which was plainly made for another architecture."""
-    modules = opened.modules.modules
-    if not modules and not opened.embeddings:
-        broken = next((f" ({name}: {reason})" for name, reason in opened.modules.broken), "")
-        raise LoraFileError(
-            file.path,
-            f"0 of its {opened.keys} keys are of a LoRA{broken}. It may be a checkpoint, a VAE, a textual "
-            "inversion (which belongs into the embeddings folder), or cut short.",
-        )
-    matched = sum(len(matching.modules) for matching in matchings.values())
-    unet = clones.get("unet")
-    if unet is None or not modules:
-        # A file's unet modules are no concern of a lone text encoder; those for another text encoder are.
-        if "te" in clones and not matched and any(is_text_encoder_name(name) for name in modules):
-            looks = f" It looks like a {opened.looks_like} LoRA." if opened.looks_like else ""
-            raise LoraFileError(file.path, f"0 of its {len(modules)} modules match this text encoder.{looks}")
-        return
-    misfits = [misfit for matching in matchings.values() for misfit in matching.misfits]
-    architecture = architecture_of(unet.model)
-    foreign = opened.looks_like is not None and architecture not in (None, opened.looks_like)
-    if matched and not (misfits and foreign):
-        return
-    if modules and all(is_text_encoder_name(name) for name in modules):
-        if "te" not in clones:
-            return
-        looks = "It changes text encoders only, and not the one that is connected"
-    elif not key_map("unet", unet.model).is_reachable:
-        looks = (
-            "The weights of this model are out of reach of ComfyUI's patcher, as packs with kernels of their own keep "
-            "them; use the LoRA loader of the pack that loaded the model"
-        )
-    else:
-        known = f"a {opened.looks_like} LoRA" if opened.looks_like else "no LoRA that is known here"
-        looks = f"It looks like {known}" + (f", and this model is {architecture}" if architecture else "")
-    detail = f" ({misfits[0][0]}: {misfits[0][1]})" if misfits else ""
-    raise LoraFileError(
-        file.path, f"{matched} of its {len(modules)} modules ({opened.keys} keys) match this model{detail}. {looks}."
-    )

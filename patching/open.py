@@ -14,7 +14,7 @@ import comfy.utils
 from torch import Tensor
 
 from ..library.files import LoraFile
-from ..stack.architectures import detect
+from ..stack.architectures import candidates
 from ..stack.errors import LoraFileError
 from ..strategies import ConflictError, FileModules, read
 from .embeddings import Embedding, split_bundle
@@ -34,8 +34,8 @@ class OpenFile:
     modules: FileModules
     keys: int
     """Number of keys in the file."""
-    looks_like: str | None
-    """Architecture by its keys."""
+    looks_like: tuple[str, ...]
+    """Architectures that it may be for, by its keys, the likeliest first."""
     embeddings: tuple[Embedding, ...] = ()
     check: Future[bool] | None = None
     """Whether every tensor is floating-point and finite, as soon as that is known."""
@@ -101,4 +101,4 @@ def _read(
         raise LoraFileError(
             path, f"{error}. A file that was merged from two holds both; ask its author, or remove one set of keys."
         ) from error
-    return OpenFile(version, modules, len(shapes), detect(shapes), embeddings, check)
+    return OpenFile(version, modules, len(shapes), candidates(shapes), embeddings, check)

@@ -378,9 +378,7 @@ RENAMES: tuple[Rename, ...] = (
         (r"((?:down|up)_blocks_\d+_\d+_attention_)to_([qkv])", r"\1attn_to_\2"),
         (r"((?:down|up)_blocks_\d+_\d+_attention_)to_out_0", r"\1attn_out_proj"),
     ),
-    *_rules(
-        "sd-scripts networks/lora.py cuts lora_tran from lora_transformer_", (r"sformer_(.*)", r"transformer_\1")
-    ),
+    *_rules("sd-scripts networks/lora.py cuts lora_tran from lora_transformer_", (r"sformer_(.*)", r"transformer_\1")),
 )
 
 _OVIS_MLP = (("ff", "img"), ("ff_context", "txt"))

@@ -1,105 +1,15 @@
 """Architectures, told apart by key names and shapes alone: of a model's weights and of a LoRA file's modules.
 
-Names are compared with `.` as `_`, wherever they stand in a key, so one pattern serves every spelling and prefix. To
-add an architecture, add one `Architecture` to `ARCHITECTURES`; order says which one wins where two match.
+To add an architecture, add one `Architecture` to `ARCHITECTURES`; order says which one wins where two match.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
-Shapes = Mapping[str, tuple[int, ...]]
-
-
-class KeyFacts:
-    """What the detection rules ask about a set of keys."""
-
-    def __init__(self, shapes: Shapes) -> None:
-        """`shapes`: key → shape, of a checkpoint, a loaded model or a LoRA file."""
-        self._shapes = shapes
-        # A module's other keys repeat its name; half a million names are looked through when a library is scanned.
-        self._dotted = "\n".join([key for key in shapes if not key.endswith(_REPEATS)])
-        self._text = self._dotted.replace(".", "_")
-        self._asked: dict[str, bool] = {}
-        self._widths: dict[str, int | None] = {}
-
-    def has(self, *patterns: str) -> bool:
-        """Whether any key, with `.` as `_`, contains one of the regular expressions.
-
-        Several that begin with plain text are found ten times faster than one that joins them with `|`.
-        """
-        return any(self._contains(pattern) for pattern in patterns)
-
-    def _contains(self, pattern: str) -> bool:
-        # Several rules ask for the same key.
-        found = self._asked.get(pattern)
-        if found is None:
-            found = self._asked[pattern] = re.search(pattern, self._text) is not None
-        return found
-
-    def has_dotted(self, pattern: str) -> bool:
-        """As `has`, with the dots as they stand: kohya's flat names have none, so this says nothing about them."""
-        return re.search(pattern, self._dotted) is not None
-
-    def highest(self, pattern: str) -> int:
-        """The highest number that the pattern's group 1 takes over all keys, -1 without a match."""
-        return max((int(number) for number in re.findall(pattern, self._text)), default=-1)
-
-    def width(self, pattern: str) -> int | None:
-        """Input width of the first module whose name, `.` as `_`, holds the pattern; `None` where no shape says."""
-        if pattern not in self._widths:
-            self._widths[pattern] = self._width(pattern) if self._contains(pattern) else None
-        return self._widths[pattern]
-
-    def _width(self, pattern: str) -> int | None:
-        wanted = re.compile(pattern)
-        for key, shape in self._shapes.items():
-            if len(shape) >= 2 and _has_in_width(key[-_ENDING:]) and wanted.search(key.replace(".", "_")):
-                return shape[1]
-        for key, shape in self._shapes.items():
-            # A Kronecker product is as wide as the product of its sides' widths.
-            if key.endswith(".lokr_w1") and len(shape) == 2 and wanted.search(key.replace(".", "_")):
-                other = self._shapes.get(key[:-1] + "2") or self._shapes.get(key[:-1] + "2_b")
-                if other is not None and len(other) == 2:
-                    return shape[1] * other[1]
-        return None
-
-    def height(self, pattern: str) -> int | None:
-        """Output width of the first module whose name holds the pattern, as `width`."""
-        wanted = re.compile(pattern)
-        for key, shape in self._shapes.items() if self._contains(pattern) else ():
-            if len(shape) >= 2 and _has_out_width(key[-_ENDING:]) and wanted.search(key.replace(".", "_")):
-                return shape[0]
-        return None
-
-
-_REPEATS = (".alpha", ".lora_up.weight", ".lora_B.weight", ".lora.up.weight")
-"""Endings of keys beside which the module has another one."""
-_ENDING = 40
-"""Characters that hold every ending below."""
-# Endings whose second dimension is the module's input width, or whose first is its output width: a model's own weight,
-# and the factors of kohya's, PEFT's, diffusers' and LyCORIS' files.
-_IN_WIDTH = re.compile(
-    r"(?:lora_down|lora_A|_lora\.down|\.lora\.down|lora_linear_layer\.down)(?:\.default)?\.weight$|\.lora_A$"
-    r"|\.hada_w[12]_b$|\.diff$|(?<!_up)(?<!lora_B)(?<!\.up)(?<!mid)(?<!\.default)\.weight$"
-)
-_OUT_WIDTH = re.compile(
-    r"(?:lora_up|lora_B|_lora\.up|\.lora\.up|lora_linear_layer\.up)(?:\.default)?\.weight$|\.lora_B$"
-    r"|\.hada_w[12]_a$|\.diff$|(?<!_down)(?<!lora_A)(?<!\.down)(?<!mid)(?<!\.default)\.weight$"
-)
-
-
-@lru_cache(maxsize=16_384)
-def _has_in_width(ending: str) -> bool:
-    return _IN_WIDTH.search(ending) is not None
-
-
-@lru_cache(maxsize=16_384)
-def _has_out_width(ending: str) -> bool:
-    return _OUT_WIDTH.search(ending) is not None
+from .key_facts import KeyFacts, Shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +36,10 @@ def _is_unet(facts: KeyFacts) -> bool:
     return facts.has(*_UNET)
 
 
+def _is_video_unet(facts: KeyFacts) -> bool:
+    return _is_unet(facts) and facts.has("time_stack_", "temporal_transformer_blocks_", "temporal_res_block_")
+
+
 def _is_sdxl(facts: KeyFacts) -> bool:
     if not _is_unet(facts):
         return False
@@ -134,6 +48,10 @@ def _is_sdxl(facts: KeyFacts) -> bool:
         return context == 2048
     deeper = facts.highest(r"(?:input_blocks_\d+_1|output_blocks_\d+_1|attentions_\d)_transformer_blocks_(\d+)_")
     return deeper > 0 or facts.has("lora_te2_", "label_emb_0_0")
+
+
+def _is_sdxl_refiner(facts: KeyFacts) -> bool:
+    return _is_unet(facts) and facts.width(_CROSS) == 1280
 
 
 def _is_sd2(facts: KeyFacts) -> bool:
@@ -150,24 +68,31 @@ def _double_stream(facts: KeyFacts) -> bool:
     return native or facts.has(r"single_transformer_blocks_\d+_")
 
 
-def _dual_attention(facts: KeyFacts) -> bool:
-    """diffusers' names of blocks with a second stream, without single blocks beside them."""
+def _joint(facts: KeyFacts) -> bool:
+    """diffusers' names of blocks with a second stream; two streams or one, as `transformer_blocks.N.attn.to_q`."""
     return facts.has(
-        r"transformer_blocks_\d+_attn_add_",
+        r"transformer_blocks_\d+_attn_(?:to|add)_",
         r"transformer_blocks_\d+_ff_context",
         r"transformer_blocks_\d+_norm1_context",
     )
 
 
-_HIDDEN = r"(?:img_attn_(?:qkv|proj)|single_blocks_\d+_linear1|attn_to_q|attn_add_q_proj|img_mlp_(?:0|fc1)|proj_mlp)"
+_JOINT_WIDTH = r"transformer_blocks_\d+_(?:attn_(?:to_[qkv]|add_[qkv]_proj)|ff_(?:context_)?(?:net_0_proj|linear_in))"
+_HIDDEN = r"(?:img_attn_(?:qkv|proj|q)|single_blocks_\d+_linear1|attn_to_q|attn_add_q_proj|img_mlp_(?:0|fc1)|proj_mlp)"
+
+
+def _width(facts: KeyFacts) -> int | None:
+    """Width of a model of double or joint blocks."""
+    found = facts.width(_HIDDEN)
+    return found if found is not None else facts.width(_JOINT_WIDTH)
 
 
 def _is_flux2(facts: KeyFacts) -> bool:
-    if not _double_stream(facts):
-        return False
-    if facts.has("stream_modulation_"):
+    if facts.has("stream_modulation_", "to_qkv_mlp_proj"):
         return True
-    if facts.width(_HIDDEN) in (4096, 6144):
+    if not (_double_stream(facts) or _joint(facts)):
+        return False
+    if _width(facts) in (4096, 6144):
         return True
     # The 4B model is as wide as Flux 1, but its gated MLP is not.
     return facts.height(r"img_mlp_0") == 18432 or facts.height(r"single_blocks_\d+_linear1(?!_)") == 27648
@@ -185,34 +110,84 @@ def _is_hunyuan_video(facts: KeyFacts) -> bool:
 def _is_qwen(facts: KeyFacts) -> bool:
     if facts.has(r"transformer_blocks_\d+_(?:img|txt)_m(?:lp|od)_"):
         return True
-    if not _dual_attention(facts) or _double_stream(facts):
+    if not _joint(facts) or _double_stream(facts):
         return False
-    return facts.highest(r"transformer_blocks_(\d+)_attn_") > 37
+    return _width(facts) in (3072, None) and facts.highest(r"transformer_blocks_(\d+)_attn_") > 37
 
 
 def _is_sd3(facts: KeyFacts) -> bool:
-    if facts.has(r"joint_blocks_\d+_"):
+    return facts.has(r"joint_blocks_\d+_") or (_joint(facts) and _width(facts) in (1536, 2432))
+
+
+def _is_krea2(facts: KeyFacts) -> bool:
+    if facts.has("txtfusion_", "text_fusion_", r"blocks_\d+_attn_w[qkvo]_", r"blocks_\d+_attn_to_gate"):
         return True
-    return _dual_attention(facts) and facts.width(r"transformer_blocks_\d+_attn") != 3072
+    # Its keys and values have fewer heads than its queries.
+    return _joint(facts) and _width(facts) == 6144 and facts.height(r"transformer_blocks_\d+_attn_to_[kv]") == 1536
+
+
+def _is_minimax(facts: KeyFacts) -> bool:
+    own = facts.has("video_patch_proj", r"blocks_\d+_attn_(?:qkv|out)_proj", r"blocks_\d+_adaln_proj_linear")
+    return own or (_joint(facts) and _width(facts) == 5376)
+
+
+def _plain_blocks(facts: KeyFacts) -> bool:
+    """`blocks.N.attn1.to_q`: behind `transformer.` it differs from `transformer_blocks.N` in the dot alone."""
+    if not facts.has(r"blocks_\d+_attn[12]_to_[qkv]"):
+        return False
+    if facts.has_dotted(r"(?:^|[.\n])blocks\.\d+\.attn[12]\.to_[qkv]"):
+        return True
+    return facts.has(
+        *(rf"{prefix}_blocks_\d+_attn[12]_to_[qkv]" for prefix in ("lora_unet", "lora_transformer", "lycoris"))
+    )
 
 
 def _attention_only_dit(facts: KeyFacts) -> bool:
     """`transformer_blocks.N.attn1.to_q`, not inside a UNet's block."""
-    return facts.has(r"transformer_blocks_\d+_attn[12]_to_[qkv]") and not _is_unet(facts)
+    named = facts.has(r"transformer_blocks_\d+_attn[12]_to_[qkv]")
+    return named and not _plain_blocks(facts) and not _is_unet(facts)
+
+
+_DIT_WIDTH = r"transformer_blocks_\d+_attn1_to_"
+_DIT_CONTEXT = r"transformer_blocks_\d+_attn2_to_[kv]"
+_BLOCKS_ATTN = r"blocks_\d+_attn[12]_to_[qkv]"
+
+
+def _is_cosmos(facts: KeyFacts) -> bool:
+    if facts.has(r"blocks_\d+_(?:self|cross)_attn_(?:[qkv]|output)_proj", r"blocks_block\d+_"):
+        return True
+    return _attention_only_dit(facts) and (facts.width(_DIT_CONTEXT) == 1024 or facts.width(_DIT_WIDTH) == 5120)
+
+
+def _is_stable_audio(facts: KeyFacts) -> bool:
+    if facts.has(r"layers_\d+_self_attn_to_qkv", r"layers_\d+_cross_attn_to_kv"):
+        return True
+    return _attention_only_dit(facts) and facts.width(_DIT_CONTEXT) == 768
+
+
+def _is_mochi(facts: KeyFacts) -> bool:
+    if facts.has(r"blocks_\d+_attn_(?:qkv|proj|q|kv)_[xy]", r"transformer_blocks_\d+_attn1_(?:add_|to_add_out)"):
+        return True
+    deepest = facts.highest(r"transformer_blocks_(\d+)_attn1_to_")
+    return deepest > 41 and _is_cogvideo(facts)
+
+
+def _is_cogvideo(facts: KeyFacts) -> bool:
+    if facts.has(r"blocks_\d+_attn_out_", r"blocks_\d+_ff_proj"):
+        return True
+    crossed = facts.has(r"transformer_blocks_\d+_attn2_")
+    return _attention_only_dit(facts) and not crossed and facts.width(_DIT_WIDTH) in (1920, 3072)
 
 
 def _is_wan(facts: KeyFacts) -> bool:
     if facts.has(r"blocks_\d+_(?:self|cross)_attn_[qkvo]_(?!linear|proj|norm)", r"blocks_\d+_ffn_net_"):
         return True
-    # diffusers' names: behind `transformer.` they differ from LTX' `transformer_blocks` in the dot alone.
-    return facts.has_dotted(r"(?:^|[.\n])blocks\.\d+\.attn[12]\.to_[qkv]") or facts.has(
-        r"lora_unet_blocks_\d+_attn[12]_to_[qkv]"
-    )
+    return _plain_blocks(facts)
 
 
-_DIT_WIDTH = r"transformer_blocks_\d+_attn1_to_"
 _LAYER = r"(?:layers|noise_refiner|context_refiner)_\d+_attention_"
 _LAYERS = r"layers_(\d+)_attention_"
+_GENERATOR = r"(?:layers|noise_refiner|context_refiner)_\d+_attn_to_[qkv]"
 
 
 def _lumina_like(facts: KeyFacts, width: int, last: int) -> bool:
@@ -222,48 +197,76 @@ def _lumina_like(facts: KeyFacts, width: int, last: int) -> bool:
     return found == width if found is not None else facts.highest(_LAYERS) == last
 
 
+def _is_lumina2(facts: KeyFacts) -> bool:
+    return _lumina_like(facts, 2304, 25) or (facts.has(_GENERATOR) and facts.width(_GENERATOR) == 2304)
+
+
 ARCHITECTURES: tuple[Architecture, ...] = (
+    Architecture("SVD", _is_video_unet),
+    Architecture("SDXL Refiner", _is_sdxl_refiner),
     Architecture("SDXL", _is_sdxl),
     Architecture("SD2", _is_sd2),
     Architecture("SD1", _is_sd1),
+    Architecture("SAM3", lambda f: f.has("detector_backbone_")),
     Architecture("Stable Cascade", lambda f: f.has(r"down_blocks_\d+_\d+_", r"up_blocks_\d+_\d+_")),
     Architecture("HiDream", lambda f: f.has("double_stream_blocks_", "single_stream_blocks_")),
+    Architecture(
+        "HiDream-O1", lambda f: f.has(r"(?:diffusion_model|unet|net)_language_model_layers_", "t_embedder1_mlp")
+    ),
     Architecture(
         "AuraFlow", lambda f: f.has(r"double_layers_\d+_", r"single_layers_\d+_", "joint_transformer_blocks_")
     ),
     Architecture("Kandinsky 5", lambda f: f.has("visual_transformer_blocks_", "text_transformer_blocks_")),
+    Architecture("Stable Audio", _is_stable_audio),
+    Architecture("ACE-Step 1.5", lambda f: f.has(r"layers_\d+_cross_attn_(?:[qkvo]_proj|to_)")),
+    Architecture(
+        "ACE-Step",
+        lambda f: f.has(r"transformer_blocks_\d+_cross_attn_", "lyric_", "speaker_embedder", "genre_embedder"),
+    ),
+    Architecture(
+        "Lens", lambda f: f.has(r"transformer_blocks_\d+_attn_(?:img|txt)_qkv", r"transformer_blocks_\d+_img_mlp_w\d")
+    ),
+    Architecture("JoyImage", lambda f: f.has(r"double_blocks_\d+_attn_(?:img|txt)_attn_")),
+    Architecture("PixelDiT", lambda f: f.has(r"patch_blocks_\d+_attn_", r"pixel_blocks_\d+_")),
+    Architecture("Mochi", _is_mochi),
     Architecture("Qwen-Image", _is_qwen),
     Architecture("Chroma", lambda f: f.has("distilled_guidance_layer_")),
+    Architecture("Krea 2", _is_krea2),
+    Architecture("MiniMax H3", _is_minimax),
     Architecture("Flux 2", _is_flux2),
-    Architecture("Hunyuan Image", lambda f: _double_stream(f) and f.width(_HIDDEN) == 3584),
-    Architecture("Hunyuan Video", _is_hunyuan_video),
-    Architecture("Flux", lambda f: _double_stream(f) or (_dual_attention(f) and not _is_sd3(f))),
-    Architecture("SD3", _is_sd3),
-    Architecture("Krea 2", lambda f: f.has("txtfusion_", "text_fusion_", r"blocks_\d+_attn_w[qkvo]_")),
-    Architecture("Anima", lambda f: f.has("llm_adapter_")),
     Architecture(
-        "Cosmos", lambda f: f.has(r"blocks_\d+_(?:self|cross)_attn_(?:[qkv]|output)_proj", r"blocks_block\d+_")
+        "Hunyuan3D",
+        lambda f: (_double_stream(f) and _width(f) == 1024) or (_plain_blocks(f) and f.width(_BLOCKS_ATTN) == 2048),
+    ),
+    Architecture("Hunyuan Image", lambda f: (_double_stream(f) or _joint(f)) and _width(f) in (3328, 3584)),
+    Architecture("Hunyuan Video 1.5", lambda f: (_double_stream(f) or _joint(f)) and _width(f) == 2048),
+    Architecture("Hunyuan Video", _is_hunyuan_video),
+    Architecture("Flux", lambda f: _double_stream(f) or (_joint(f) and _width(f) in (3072, None))),
+    Architecture("SD3", _is_sd3),
+    Architecture("Anima", lambda f: f.has("llm_adapter_")),
+    Architecture("Cosmos", _is_cosmos),
+    Architecture(
+        "Hunyuan DiT",
+        lambda f: (
+            f.has("attn1_Wqkv", "attn2_kv_proj", r"blocks_\d+_attn2_q_proj")
+            or (_plain_blocks(f) and f.width(_BLOCKS_ATTN) == 1408)
+        ),
     ),
     Architecture("Wan", _is_wan),
-    Architecture("Mochi", lambda f: f.has(r"blocks_\d+_attn_(?:qkv|proj|q|kv)_[xy]")),
-    Architecture("Hunyuan DiT", lambda f: f.has("attn1_Wqkv", "attn2_kv_proj", r"blocks_\d+_attn2_q_proj")),
     Architecture(
         "PixArt",
         lambda f: (
             f.has(r"blocks_\d+_cross_attn_(?:q|kv)_linear") or (_attention_only_dit(f) and f.width(_DIT_WIDTH) == 1152)
         ),
     ),
-    Architecture(
-        "CogVideoX",
-        lambda f: (
-            f.has(r"blocks_\d+_attn_out_", r"blocks_\d+_ff_proj")
-            or (_attention_only_dit(f) and f.width(_DIT_WIDTH) in (1920, 3072))
-        ),
-    ),
+    Architecture("TripoSplat", lambda f: f.has("repo_layers_") or f.width(r"blocks_\d+_attn_(?:qkv|out)_") == 1024),
+    Architecture("CogVideoX", _is_cogvideo),
     Architecture("LTX-Video", _attention_only_dit),
+    Architecture("SeedVR2", lambda f: f.has(r"blocks_\d+_attn_proj_(?:qkv|out)_(?:vid|txt|all)")),
+    Architecture("Boogu", lambda f: f.has("double_stream_layers_", "single_stream_layers_")),
+    Architecture("Lumina 2", _is_lumina2),
     Architecture("OmniGen2", lambda f: f.has("ref_image_refiner_", r"layers_\d+_attn_to_[qkv]")),
     Architecture("ERNIE-Image", lambda f: f.has(r"layers_\d+_mlp_linear_fc2", r"layers_\d+_self_attention_")),
-    Architecture("Lumina 2", lambda f: _lumina_like(f, 2304, 25)),
     Architecture("Z-Image", lambda f: _lumina_like(f, 3840, 29)),
     Architecture("Ideogram 4", lambda f: _lumina_like(f, 4608, 33)),
 )
@@ -274,8 +277,46 @@ def detect(shapes: Shapes) -> str | None:
 
     `shapes`: key → shape; of a file's header or of a model's state dict.
     """
-    facts = KeyFacts(shapes)
+    return _detect(KeyFacts(shapes))
+
+
+def _detect(facts: KeyFacts) -> str | None:
     return next((row.name for row in ARCHITECTURES if row.matches(facts)), None)
+
+
+def _attention_of_flux(facts: KeyFacts) -> bool:
+    """Nothing but attention, 3072 wide: what Flux, Chroma and the small Flux 2 share in name and shape."""
+    return _width(facts) == 3072 and not facts.has(
+        "_mod_",
+        "_modulation_",
+        "norm1_linear",
+        "norm_linear",
+        "guidance",
+        "time_",
+        "vector_in",
+        "_mlp",
+        "ff_",
+        "linear1",
+    )
+
+
+LOOK_ALIKES: tuple[tuple[str, Callable[[KeyFacts], bool], tuple[str, ...]], ...] = (
+    ("Flux", lambda f: _attention_of_flux(f) and not _double_stream(f), ("Qwen-Image", "Hunyuan Video", "Flux 2")),
+    ("Flux", _attention_of_flux, ("Chroma", "Flux 2")),
+    ("Cosmos", lambda f: f.width(r"blocks_\d+_self_attn_(?:[qkv]|output)_proj") == 2048, ("Anima",)),
+    ("LTX-Video", lambda f: not f.has(r"transformer_blocks_\d+_(?:attn2|ff)_"), ("Cosmos",)),
+)
+"""Detected, what must hold besides, and whose files have the same keys and shapes."""
+
+
+def candidates(shapes: Shapes) -> tuple[str, ...]:
+    """The architectures that a file may be for: what `detect` says, and those that cannot be told from it."""
+    facts = KeyFacts(shapes)
+    name = _detect(facts)
+    if name is None:
+        return ()
+    others = next((names for detected, holds, names in LOOK_ALIKES if detected == name and holds(facts)), ())
+    return (name, *others)
 
 
 _TEXT_ENCODER = re.compile(

@@ -201,14 +201,14 @@ def test_missing_is_an_error_that_names_tag_and_neighbours(make_model: Callable[
 
 def test_a_file_for_another_model_says_what_it_looks_like(make_model: Callable[..., Any], lora_folder: Path) -> None:
     write_lora(lora_folder / "f.safetensors", {"lora_unet_double_blocks_0_img_attn_qkv": (9216, 3072)}, seed=1)
-    with pytest.raises(LoraFileError, match=r"0 of its 1 modules .* Flux LoRA, and this model is SD1"):
+    with pytest.raises(LoraFileError, match=r"0 of its 1 modules .* for Flux, Chroma or Flux 2, and this model is SD1"):
         apply(make_model(), None, "<lora:f>")
 
 
 def test_a_wrong_shape_is_named(make_model: Callable[..., Any], lora_folder: Path) -> None:
     wrong = {"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k": (320, 2048)}
     write_lora(lora_folder / "xl.safetensors", {**UNET_MODULES, **wrong}, seed=1)
-    with pytest.raises(LoraFileError, match=r"SDXL LoRA, and this model is SD1"):
+    with pytest.raises(LoraFileError, match=r"a LoRA for SDXL, and this model is SD1"):
         apply(make_model(), None, "<lora:xl>")
     wrong = {"lora_unet_mid_block_attentions_0_proj_in": (64, 64, 1, 1)}
     write_lora(lora_folder / "odd.safetensors", {**UNET_MODULES, **wrong}, seed=1)
