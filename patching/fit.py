@@ -38,15 +38,16 @@ def check_fit(
             looks = f" It looks like {_name(opened)}." if opened.looks_like else ""
             raise LoraFileError(file.path, f"0 of its {len(modules)} modules match this text encoder.{looks}")
         return
-    if matched and not _is_foreign(
-        opened, matchings["unet"], architecture_of(unet.model), len(modules) - len(encoders)
-    ):
+    wanted = len(modules) - len(encoders)
+    # Layers around the blocks may be in reach where the blocks are not.
+    out_of_reach = not key_map("unet", unet.model).is_reachable and len(matchings["unet"].modules) < wanted
+    if matched and not out_of_reach and not _is_foreign(opened, matchings["unet"], architecture_of(unet.model), wanted):
         return
     if len(encoders) == len(modules):
         if "te" not in patchers:
             return
         looks = "It changes text encoders only, and not the one that is connected"
-    elif not key_map("unet", unet.model).is_reachable:
+    elif out_of_reach:
         looks = (
             "The weights of this model are out of reach of ComfyUI's patcher, as packs with kernels of their own keep "
             "them; use the LoRA loader of the pack that loaded the model"

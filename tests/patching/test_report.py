@@ -61,8 +61,13 @@ def test_a_model_whose_weights_are_out_of_reach_is_named(make_model: Callable[..
     model.model.diffusion_model = torch.nn.ModuleDict(
         {"transformer_blocks": torch.nn.ModuleList([block]), "x_embedder": embedder}
     )
-    with pytest.raises(LoraFileError, match=r"out of reach of ComfyUI's patcher"):
+    with pytest.raises(LoraFileError, match=r"0 of its 4 modules .* out of reach of ComfyUI's patcher"):
         apply(model, None, "<lora:a>")
+    write_lora(lora_folder / "b.safetensors", {**UNET_MODULES, "diffusion_model.x_embedder": (4, 4)}, seed=1)
+    with pytest.raises(LoraFileError, match=r"1 of its 5 modules .* out of reach of ComfyUI's patcher"):
+        apply(model, None, "<lora:b>")
+    write_lora(lora_folder / "c.safetensors", {"diffusion_model.x_embedder": (4, 4)}, seed=1)
+    assert "1 of 1 modules" in str(apply(model, None, "<lora:c>").report)
 
 
 def test_a_file_that_another_folder_hides_is_named(
