@@ -47,7 +47,8 @@ def test_answers_are_as_described(served: Served) -> None:
         if "get" not in item or "application/json" not in item["get"]["responses"]["200"]["content"]:
             continue
         where = path.replace("{id}", str(file_id))
-        if "architecture" in path:
+        # These two read a checkpoint, which no library here has; tests/host reads them from the demo's.
+        if "architecture" in path or path.endswith("/blocks/layout"):
             continue
         answer = served.get(where, **({"name": "ink"} if "resolve" in path else {}))
         assert answer.status == 200, path

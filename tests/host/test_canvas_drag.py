@@ -58,9 +58,10 @@ def drag(deck: DeckPage, card: str, to: tuple[float, float]) -> list[str]:
     option.scroll_into_view_if_needed()
     box = option.bounding_box()
     assert box is not None
-    mouse.move(box["x"] + 40, box["y"] + 40)
+    # Below the action bar, which lies over the card's upper edge.
+    mouse.move(box["x"] + 60, box["y"] + 100)
     mouse.down()
-    mouse.move(box["x"] + 60, box["y"] + 60, steps=3)
+    mouse.move(box["x"] + 80, box["y"] + 120, steps=3)
     mouse.move(to[0] - 15, to[1] - 10, steps=4)
     mouse.move(*to, steps=4)
     deck.page.wait_for_timeout(300)
