@@ -43,7 +43,7 @@ class Filler:
     """Fills the locks of prompts; the same work gets the same lock, so that the host's cache holds. For any thread."""
 
     def __init__(self) -> None:
-        self._given: OrderedDict[tuple[str, str], tuple[object, str]] = OrderedDict()
+        self._given: OrderedDict[tuple[str, str], tuple[tuple[object, ...], str]] = OrderedDict()
         self._lock = threading.Lock()
 
     def fill(
@@ -84,7 +84,8 @@ class Filler:
         key = (f"{node_id} {lock.other_content}", signature(prompt, node_id))
         with self._lock:
             before = self._given.get(key)
-            if before is not None and before[0] == files:
+            # A file that the index did not know yet at that time changes nothing either.
+            if before is not None and set(before[0]) <= set(files):
                 self._given.move_to_end(key)
                 return before[1]
             self._given[key] = (files, text)

@@ -19,6 +19,10 @@ from .base import Shape, Strategy, register_class
 from .lora import Lora
 
 
+IN_TURN = 3
+"""So many LoRAs are added one after the other on a CPU, as the host's own chain adds them, for the same bits."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoraSum(Strategy):
     """Low-rank changes of one weight, each with its own scale."""
@@ -60,11 +64,12 @@ class LoraSum(Strategy):
         parts = [part for part in self._separate(scales) if part[2]]
         if not parts:
             return weight
-        if len(parts) == 1:
-            # One alone in the order of the host's own loader, for the same bits.
-            up, down, scale = parts[0]
-            return Lora(up, down, None, 1.0).apply(weight, scale, torch.float32)
         wide = torch.promote_types(weight.dtype, torch.float32)
+        if len(parts) <= IN_TURN:
+            total = weight if len(parts) == 1 else weight.to(wide)
+            for up, down, scale in parts:
+                total = Lora(up, down, None, 1.0).apply(total, scale, torch.float32)
+            return total if total.dtype == weight.dtype else weight.copy_(total)
         rank = sum(down.shape[0] for _, down, _ in parts)
         ups = torch.empty((weight.shape[0], rank), dtype=wide)
         downs = torch.empty((rank, weight[0].numel()), dtype=wide)

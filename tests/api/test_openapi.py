@@ -47,7 +47,7 @@ def test_answers_are_as_described(served: Served) -> None:
         if "get" not in item or "application/json" not in item["get"]["responses"]["200"]["content"]:
             continue
         where = path.replace("{id}", str(file_id))
-        # These two read a checkpoint, which no library here has; tests/host reads them from the demo's.
+        # These two read a checkpoint, which no library here has; the page tests read them.
         if "architecture" in path or path.endswith("/blocks/layout"):
             continue
         answer = served.get(where, **({"name": "ink"} if "resolve" in path else {}))
