@@ -291,11 +291,14 @@ class DeckPage:
         )
 
     def run(self) -> bytes:
-        """Queues the graph as the Run button does; the picture's pixels."""
+        """Queues the graph as the Run button does; the picture's pixels, without the prompt that its file holds."""
+        return Image.open(io.BytesIO(self.run_file())).convert("RGB").tobytes()
+
+    def run_file(self) -> bytes:
+        """Queues the graph as the Run button does; the picture's file."""
         image = self.page.evaluate(RUN)
         query = "&".join(f"{k}={image[k]}" for k in ("filename", "subfolder", "type"))
-        # Not the file: it holds the prompt, too.
-        return Image.open(io.BytesIO(self.host.request("GET", f"/view?{query}").body)).convert("RGB").tobytes()
+        return self.host.request("GET", f"/view?{query}").body
 
     # ── deck ──
 

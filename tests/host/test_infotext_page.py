@@ -126,7 +126,7 @@ def test_open_with_lora_deck_is_one_step_beside_what_is_there_and_runs(deck: Dec
     deck.page.evaluate(
         "count => app.graph._nodes.slice(0, count).forEach(n => app.graph.remove(n))", len(before["nodes"])
     )
-    picture = deck.run()
+    picture = deck.run_file()
     expected = host.queue(saved("a harbour <lora:ink_wash_v2:0.5:0.75> dawn", seed=77, steps=3) | _sampling())
     shown = np.asarray(_pixels(picture))
     assert np.array_equal(shown, host.images(expected, "image")[0])

@@ -38,7 +38,7 @@ def shared(browser: Browser, host: HostServer) -> tuple[bytes, dict[str, Any]]:
     deck = DeckPage(browser, hashed(host), **{"Comfy.VueNodes.Enabled": False})
     try:
         deck.build(NODES, PARSED_LINKS)
-        picture = deck.run()
+        picture = deck.run_file()
         chunks = {k: json.loads(v) for k, v in Image.open(io.BytesIO(picture)).text.items()}  # type: ignore[attr-defined]
         # The lock is no step of its own in the undo history.
         assert all(lock_in(state) == lock_in(chunks["workflow"]) for state in deck.page.evaluate(STATES))
@@ -96,7 +96,7 @@ def test_a_dropped_picture_finds_its_loras_and_gives_the_same_picture(
     expect(there.page.get_by_text("2 LoRAs were found under other names").first).to_be_visible()
     assert there.text("parser") == FOUND
     assert there.page.locator("[role=dialog]").count() == 0
-    again = there.run()
+    again = there.run_file()
     pixels = [np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in (picture, again)]
     assert np.array_equal(*pixels)
     text = json.loads(Image.open(io.BytesIO(again)).text["workflow"])  # type: ignore[attr-defined]
@@ -114,7 +114,7 @@ def nested(browser: Browser, host: HostServer) -> bytes:
         deck.build({**NODES, "loader": loader}, links)
         deck.page.evaluate("""() => app.graph.convertToSubgraph(
             new Set(app.graph._nodes.filter(n => ["parser", "apply"].includes(n.title))))""")
-        return deck.run()
+        return deck.run_file()
     finally:
         deck.close()
 
@@ -125,7 +125,7 @@ def test_a_subgraph_and_the_hosts_own_loader(there: DeckPage, nested: bytes) -> 
     found = there.page.evaluate("""() => [app.graph._nodes.find(n => n.title === "loader").widgets[0].value,
         [...app.graph.subgraphs.values()][0]._nodes.find(n => n.title === "parser").widgets[0].value]""")
     assert found == ["Pinsel/nacht (1).safetensors", FOUND]
-    again = there.run()
+    again = there.run_file()
     pixels = [np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in (nested, again)]
     assert np.array_equal(*pixels)
 
