@@ -18,7 +18,6 @@ from torch import Tensor
 from .base import Shape, Strategy, register_class
 from .lora import Lora
 
-
 IN_TURN = 3
 """So many LoRAs are added one after the other on a CPU, as the host's own chain adds them, for the same bits."""
 
