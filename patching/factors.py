@@ -15,6 +15,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import comfy.model_management
@@ -41,17 +42,23 @@ SOMETHING = torch.zeros(1)
 class SharedFactors:
     """The factors of one weight (or slice), of one set of files. Compared by identity."""
 
-    __slots__ = ("__weakref__", "downs", "dtype", "ranks", "size", "ups")
+    __slots__ = ("__dict__", "__weakref__", "downs", "ranks", "ups")
 
     def __init__(self, ups: tuple[Tensor, ...], downs: tuple[Tensor, ...]) -> None:
         """`ups`: each (out, rank[, 1…]); `downs`: each (rank, in[, kernel…]), in the file's type."""
         self.ups = ups
         self.downs = downs
-        self.ranks = tuple(down.shape[0] for down in downs)
-        self.dtype = _common({factor.dtype for factor in (*ups, *downs)})
+        self.ranks = tuple([down.shape[0] for down in downs])
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
         """The smallest type that holds every factor, and that a device multiplies."""
-        self.size = sum(factor.numel() for factor in (*ups, *downs)) * self.dtype.itemsize
+        return _common({factor.dtype for factor in (*self.ups, *self.downs)})
+
+    @cached_property
+    def size(self) -> int:
         """Bytes on a device."""
+        return sum([factor.numel() for factor in (*self.ups, *self.downs)]) * self.dtype.itemsize
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SharedFactors, (self.ups, self.downs)

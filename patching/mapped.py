@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -51,13 +51,77 @@ _checks = ThreadPoolExecutor(4, "lora_deck_check")
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tensor lies in a file."""
+
+    name: str
+    kind: str
+    """As the header calls its type."""
+    shape: tuple[int, ...]
+    begin: int
+    """Bytes behind the header."""
+    end: int
+    strides: tuple[int, ...]
+    """In elements."""
+    first: int
+    """Elements of its type behind the header."""
+
+
+def _place(name: str, entry: Mapping[str, Any]) -> Place | None:
+    """`None` where it is not what its type and shape say, not aligned, empty, or of a type that is not known here."""
+    shape, (begin, end) = tuple(entry["shape"]), entry["data_offsets"]
+    kind = _TYPES.get(entry["dtype"])
+    if kind is None or begin < 0 or begin % kind.itemsize:
+        return None
+    if prod(shape) * kind.itemsize != end - begin or min(shape, default=1) <= 0:
+        return None
+    return Place(name, entry["dtype"], shape, begin, end, _strides(shape), begin // kind.itemsize)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What a header says of the tensors. Files of one trainer, rank and type share it; compared by identity."""
+
+    places: tuple[Place, ...]
+    end: int
+    """Of the last tensor, in bytes behind the header."""
+
+
+@dataclass(frozen=True, eq=False)
 class MappedFile:
     """A file's tensors, whose values are read where they are used."""
 
-    tensors: dict[str, Tensor]
+    table: Table
     metadata: Mapping[str, str]
     sound: Future[bool]
     """Whether all tensors but alphas are floating-point and finite."""
+    _bytes: Tensor
+    _typed: dict[str, Tensor] = field(default_factory=dict)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of them, by name."""
+        return {place.name: self.tensor(place) for place in self.table.places}
+
+    def tensor(self, place: Place) -> Tensor:
+        """One of them."""
+        return self._of_type(place.kind).as_strided(place.shape, place.strides, place.first)
+
+    def numbers(self, places: Sequence[Place]) -> list[float]:
+        """The values of tensors of one number each."""
+        found: dict[Place, float] = {}
+        for kind in {place.kind for place in places}:
+            typed = self._of_type(kind)
+            of_kind = [place for place in places if place.kind == kind]
+            values = typed[torch.tensor([place.first for place in of_kind])]
+            found.update(zip(of_kind, values.to(torch.float64).tolist(), strict=True))
+        return [found[place] for place in places]
+
+    def _of_type(self, kind: str) -> Tensor:
+        typed = self._typed.get(kind)
+        if typed is None:
+            size = _TYPES[kind].itemsize
+            typed = self._typed[kind] = self._bytes[: len(self._bytes) // size * size].view(_TYPES[kind])
+        return typed
 
 
 def map_file(path: str) -> MappedFile | None:
@@ -66,11 +130,10 @@ def map_file(path: str) -> MappedFile | None:
         return None
     try:
         raw, size = read_header_bytes(path)
-        entries = json.loads(raw)
-        metadata = entries.pop("__metadata__", None) or {}
+        metadata, rest = _split(raw.decode())
+        table = _table(rest)
         start = 8 + len(raw)
-        places = [_Place(name, e["dtype"], tuple(e["shape"]), *e["data_offsets"]) for name, e in entries.items()]
-        if not places or raw.count(b'"data_offsets"') != len(places) or not all(p.fits(size - start) for p in places):
+        if table is None or table.end > size - start:
             return None
         with Path(path).open("rb") as file:
             # A private mapping, because torch asks for one that may be written to; nothing writes.
@@ -78,31 +141,30 @@ def map_file(path: str) -> MappedFile | None:
     except (HeaderError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     whole = torch.frombuffer(mapped, dtype=torch.uint8, offset=start)
-    typed: dict[str, Tensor] = {}
-    tensors: dict[str, Tensor] = {}
-    for place in places:
-        kind = place.kind
-        if kind not in typed:
-            size = _TYPES[kind].itemsize
-            typed[kind] = whole[: len(whole) // size * size].view(_TYPES[kind])
-        size = _TYPES[kind].itemsize
-        tensors[place.name] = typed[kind].as_strided(place.shape, _strides(place.shape), place.begin // size)
-    return MappedFile(tensors, metadata, _checks.submit(_is_sound, mapped, start, places))
+    return MappedFile(table, metadata, _checks.submit(_is_sound, mapped, start, table.places), whole)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
+_METADATA = '{"__metadata__":'
 
-    def fits(self, size: int) -> bool:
-        kind = _TYPES.get(self.kind)
-        if kind is None or self.begin < 0 or self.begin % kind.itemsize or self.end > size:
-            return False
-        return prod(self.shape) * kind.itemsize == self.end - self.begin and min(self.shape, default=1) > 0
+
+def _split(header: str) -> tuple[Mapping[str, str], str]:
+    """(metadata, header without it and without padding), where the metadata comes first, as the library writes it."""
+    if not header.startswith(_METADATA):
+        return (json.loads(header).get("__metadata__") if '"__metadata__"' in header else None) or {}, header
+    metadata, end = json.JSONDecoder().raw_decode(header, len(_METADATA))
+    return metadata or {}, "{" + header[end:].strip().removeprefix(",")
+
+
+@lru_cache(maxsize=16)
+def _table(header: str) -> Table | None:
+    """`None` where anything about it is unusual; raises as `json` and missing fields do."""
+    entries = json.loads(header)
+    entries.pop("__metadata__", None)
+    found = [_place(name, entry) for name, entry in entries.items()]
+    places = tuple(place for place in found if place is not None)
+    if not places or header.count('"data_offsets"') != len(places):
+        return None
+    return Table(places, max(place.end for place in places))
 
 
 @lru_cache(maxsize=4096)
@@ -110,7 +172,7 @@ def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
-def _is_sound(mapped: Any, start: int, places: list[_Place]) -> bool:
+def _is_sound(mapped: Any, start: int, places: Sequence[Place]) -> bool:
     for kind, begin, end in _runs(places):
         if kind not in _NOT_FINITE:
             return False
@@ -124,7 +186,7 @@ def _is_sound(mapped: Any, start: int, places: list[_Place]) -> bool:
     return True
 
 
-def _runs(places: list[_Place]) -> Iterator[tuple[str, int, int]]:
+def _runs(places: Sequence[Place]) -> Iterator[tuple[str, int, int]]:
     """(type, begin, end) of neighbours of one type; alphas that are no floats are not looked at."""
     run: list[Any] = []
     for place in sorted(places, key=lambda p: p.begin):

@@ -12,10 +12,11 @@ import torch
 
 from ..library import LoraFile
 from ..stack.errors import LoraFileError
-from ..strategies import Rows, Strategy, StrategyError, check_values
+from ..strategies import Lora, Rows, Strategy, StrategyError, check_values
 from .adapter import Offset
 from .keymap import KeyMap, Side, Target, key_map, shape_of
 from .open import OpenFile
+from .plain import PlainLayout
 
 Shapes = dict[tuple[str, Offset | None], tuple[int, ...]]
 """(key, offset) of a target → its shape."""
@@ -46,7 +47,34 @@ class Matching:
         return frozenset(match.module for match in self.matches)
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Where the modules of files of one plain layout go in a model."""
+
+    places: tuple[tuple[str, Target, tuple[int, ...]], ...]
+    """(module, target, shape) of each match."""
+    misfits: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, found: Matching) -> _Placed | None:
+        """`None` where a match is not a module's own change, but rows of it."""
+        if not all(isinstance(match.strategy, Lora) for match in found.matches):
+            return None
+        return cls(tuple((m.module, m.target, m.shape) for m in found.matches), found.misfits)
+
+    def with_changes(self, opened: OpenFile) -> Matching:
+        """The matching of another such file, whose values are known to be sound."""
+        modules = opened.modules.modules
+        return Matching(
+            tuple(Match(n, target, modules[n].parameters["weight"], shape) for n, target, shape in self.places),
+            self.misfits,
+        )
+
+
 _matchings: weakref.WeakKeyDictionary[torch.nn.Module, weakref.WeakKeyDictionary[OpenFile, Matching]] = (
+    weakref.WeakKeyDictionary()
+)
+_places_of: weakref.WeakKeyDictionary[torch.nn.Module, weakref.WeakKeyDictionary[PlainLayout, _Placed | None]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -63,8 +91,19 @@ def match(
     """
     per_model = _matchings.setdefault(model, weakref.WeakKeyDictionary())
     found = per_model.get(opened)
-    if found is None:
-        found = per_model[opened] = _match(side, model, file, opened, {} if shapes is None else shapes)
+    if found is not None:
+        return found
+    if opened.layout is None or not opened.is_sound:
+        found = _match(side, model, file, opened, {} if shapes is None else shapes)
+    else:
+        alike = _places_of.setdefault(model, weakref.WeakKeyDictionary())
+        placed = alike.get(opened.layout)
+        if placed is None:
+            found = _match(side, model, file, opened, {} if shapes is None else shapes)
+            alike[opened.layout] = _Placed.of(found)
+        else:
+            found = placed.with_changes(opened)
+    per_model[opened] = found
     return found
 
 

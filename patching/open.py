@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import comfy.lora_convert
@@ -16,9 +17,10 @@ from torch import Tensor
 from ..library.files import LoraFile
 from ..stack.architectures import candidates
 from ..stack.errors import LoraFileError
-from ..strategies import ConflictError, FileModules, read
+from ..strategies import ConflictError, FileModules, FileSettings, read
 from .embeddings import Embedding, split_bundle
-from .mapped import map_file
+from .mapped import MappedFile, Table, map_file
+from .plain import PlainLayout, plain_layout
 from .settings import config_beside, fingerprint_of, read_settings
 
 KEPT_FILES = 16
@@ -39,6 +41,8 @@ class OpenFile:
     embeddings: tuple[Embedding, ...] = ()
     check: Future[bool] | None = None
     """Whether every tensor is floating-point and finite, as soon as that is known."""
+    layout: PlainLayout | None = None
+    """Shared by files of plain LoRAs that differ in nothing but their numbers."""
 
     @property
     def is_sound(self) -> bool:
@@ -47,6 +51,8 @@ class OpenFile:
 
 
 _files: OrderedDict[Hashable, OpenFile] = OrderedDict()
+_layouts: weakref.WeakKeyDictionary[Table, PlainLayout] = weakref.WeakKeyDictionary()
+"""As long as the last few tables are kept."""
 _lock = threading.Lock()
 
 
@@ -73,7 +79,7 @@ def open_file(file: LoraFile) -> OpenFile:
 def _open(path: str, version: Hashable, config: Path | None) -> OpenFile:
     mapped = map_file(path)
     if mapped is not None:
-        return _read(path, version, config, mapped.tensors, mapped.metadata, mapped.sound)
+        return _read_mapped(path, version, config, mapped)
     try:
         tensors, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
         tensors = {
@@ -81,22 +87,32 @@ def _open(path: str, version: Hashable, config: Path | None) -> OpenFile:
         }
     except Exception as error:
         raise LoraFileError(path, f"cannot be read as a LoRA file ({error}). Download or copy it again.") from error
-    return _read(path, version, config, tensors, metadata or {}, None)
+    return _read(path, version, tensors, read_settings(config, metadata or {}), None)
+
+
+def _read_mapped(path: str, version: Hashable, config: Path | None, mapped: MappedFile) -> OpenFile:
+    settings = read_settings(config, mapped.metadata)
+    layout = _layouts.get(mapped.table) if settings is None else None
+    modules = layout.fill(mapped) if layout is not None else None
+    if layout is not None and modules is not None:
+        return OpenFile(version, modules, layout.keys, layout.looks_like, (), mapped.sound, layout)
+    tensors = mapped.tensors()
+    opened = _read(path, version, tensors, settings, mapped.sound)
+    if settings is not None or opened.embeddings:
+        return opened
+    layout = plain_layout(mapped, tensors, opened.modules, opened.looks_like)
+    if layout is not None:
+        _layouts[mapped.table] = layout
+    return replace(opened, layout=layout)
 
 
 def _read(
-    path: str,
-    version: Hashable,
-    config: Path | None,
-    tensors: dict[str, Tensor],
-    metadata: Mapping[str, str],
-    check: Future[bool] | None,
+    path: str, version: Hashable, tensors: dict[str, Tensor], settings: FileSettings | None, check: Future[bool] | None
 ) -> OpenFile:
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    settings = read_settings(config, metadata)
     try:
-        tensors, embeddings = split_bundle(tensors)
-        modules = read(comfy.lora_convert.convert_lora(tensors), settings)
+        others, embeddings = split_bundle(tensors)
+        modules = read(comfy.lora_convert.convert_lora(others), settings)
     except ConflictError as error:
         raise LoraFileError(
             path, f"{error}. A file that was merged from two holds both; ask its author, or remove one set of keys."

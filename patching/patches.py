@@ -11,7 +11,7 @@ from .factors import STORE
 from .keymap import Side, weight_shape
 from .plan import Change, Plan, PlanCache, plan
 from .progress import Progress
-from .reuse import ResultCache
+from .reuse import Kept, ResultCache
 
 _results = ResultCache()
 _plans = PlanCache()
@@ -29,7 +29,7 @@ def put_patches(side: Side, clone: Patcher, opened: Sequence[OpenedEntry], progr
     files = (side, tuple((e.opened.version, e.ranks.limit) for e in active))
     weights = tuple(entry.weights[side] for entry in active)
     planned = _plans.recall(clone.model, files)
-    kept = _results.recall(clone.model, clone.patches_uuid, (files, weights))
+    kept = _results.recall(clone.model, clone.patches_uuid, files, weights)
     if kept is not None:
         if planned is not None:
             # What memory pressure took from the device is put back.
@@ -50,8 +50,14 @@ def put_patches(side: Side, clone: Patcher, opened: Sequence[OpenedEntry], progr
         if parts:
             patches[key] = DeckAdapter(set(), pack_parts(parts, planned.shapes[key]))
     base = clone.patches_uuid
-    clone.add_patches(patches)
-    _results.keep(clone.model, base, (files, weights), clone)
+    before = _results.recall_any(clone.model, base, files)
+    kept = before.with_last(patches, clone.patches) if before is not None else None
+    if kept is not None:
+        kept.put_on(clone)
+    else:
+        clone.add_patches(patches)
+        kept = Kept({key: list(found) for key, found in clone.patches.items()}, clone.patches_uuid)
+    _results.keep(clone.model, base, files, weights, kept)
     return False
 
 
@@ -66,9 +72,6 @@ def _plan(side: Side, clone: Patcher, active: Sequence[OpenedEntry], progress: P
     changes: dict[str, list[Change]] = {}
     for i, entry in enumerate(active):
         for k, found in enumerate(entry.matchings[side].matches):
-            target = found.target
-            changes.setdefault(target.key, []).append(
-                Change(i, k, target.offset, target.function, found.shape, found.strategy)
-            )
+            changes.setdefault(found.target.key, []).append(Change(i, k, found))
         progress.step()
     return plan(changes, {key: weight_shape(clone.model, key) for key in changes}, progress.poll)

@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 
-from ..strategies import Factors, LoraSum, Strategy, pack
-from .adapter import Offset, Part, Rearrange, Shape
+from ..strategies import Factors, LoraSum, pack
+from .adapter import Part, Shape
 from .factors import SOMETHING, SharedFactors
+from .match import Match
 
 KEPT_PLANS = 4
 """Per model. A plan refers to mapped factors."""
@@ -31,10 +32,7 @@ class Change:
 
     entry: int
     match: int
-    offset: Offset | None
-    function: Rearrange | None
-    region: Shape
-    strategy: Strategy
+    found: Match
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +44,9 @@ class Alone:
 
     def part(self, weights: Sequence[Sequence[float]], kept: frozenset[SharedFactors]) -> Part | None:
         """In packed form, `None` at weight zero. `weights`: by entry and match."""
-        c = self.change
-        weight = weights[c.entry][c.match]
-        return (weight, c.offset, c.function, c.region, self.packed) if weight else None
+        found, target = self.change.found, self.change.found.target
+        weight = weights[self.change.entry][self.change.match]
+        return (weight, target.offset, target.function, found.shape, self.packed) if weight else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +62,12 @@ class Together:
 
     def part(self, weights: Sequence[Sequence[float]], kept: frozenset[SharedFactors]) -> Part | None:
         """In packed form; `kept`: factors that the device has."""
-        first = self.changes[0]
-        scales = tuple(weights[c.entry][c.match] * scale for c, scale in zip(self.changes, self.scales, strict=True))
+        found, target = self.changes[0].found, self.changes[0].found.target
+        scales = tuple([weights[c.entry][c.match] * scale for c, scale in zip(self.changes, self.scales, strict=True)])
         if not any(scales):
             return None
         packed = (self.factors, scales, SOMETHING) if self.factors in kept else (*self.packed, scales)
-        return 1.0, first.offset, first.function, first.region, packed
+        return 1.0, target.offset, target.function, found.shape, packed
 
 
 Step = Alone | Together
@@ -104,12 +102,12 @@ def plan(changes: Mapping[str, Sequence[Change]], shapes: Mapping[str, Shape], p
 def _steps(changes: Sequence[Change]) -> Iterator[Step]:
     run: list[Change] = []
     for change in changes:
-        if change.strategy.additive:
+        if change.found.strategy.additive:
             run.append(change)
         else:
             yield from _additive(run)
             run = []
-            yield Alone(change, pack(change.strategy))
+            yield Alone(change, pack(change.found.strategy))
     yield from _additive(run)
 
 
@@ -117,23 +115,24 @@ def _additive(run: Sequence[Change]) -> Iterator[Step]:
     """Each group of plain LoRAs in the place of its first."""
     groups: dict[Hashable, list[tuple[Change, Factors | None]]] = {}
     for i, change in enumerate(run):
-        factors = change.strategy.factored(change.region)
-        place = i if factors is None else (change.offset, change.function, change.region)
+        found = change.found
+        factors = found.strategy.factored(found.shape)
+        place = i if factors is None else (found.target.offset, found.target.function, found.shape)
         groups.setdefault(place, []).append((change, factors))
     for group in groups.values():
         change, factors = group[0]
         if factors is None:
-            yield Alone(change, pack(change.strategy))
+            yield Alone(change, pack(change.found.strategy))
         else:
             yield _together(group)
 
 
 def _together(group: Sequence[tuple[Change, Factors | None]]) -> Together:
     factors = [found for _, found in group if found is not None]
-    shared = SharedFactors(tuple(f.up for f in factors), tuple(f.down for f in factors))
+    shared = SharedFactors(tuple([f.up for f in factors]), tuple([f.down for f in factors]))
     return Together(
-        tuple(change for change, _ in group),
-        tuple(f.scale for f in factors),
+        tuple([change for change, _ in group]),
+        tuple([f.scale for f in factors]),
         shared,
         pack(LoraSum(shared.ups, shared.downs, shared.ranks, ()))[:-1],
     )

@@ -10,7 +10,7 @@ import threading
 import uuid
 import weakref
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,31 +32,55 @@ class Kept:
         clone.patches = {key: list(patches) for key, patches in self.patches.items()}
         clone.patches_uuid = self.patches_uuid
 
+    def with_last(self, changes: Mapping[str, Any], base: Mapping[str, Any]) -> Kept | None:
+        """The same with other changes of the same weights, under a uuid of its own; `None` where the weights differ.
+
+        `changes`: weight → what the host's `add_patches` would append. It looks at the whole model to find that the
+        weights exist, which took as long as all the rest. `base`: the patches that were there before.
+        """
+        changed = {key for key, patches in self.patches.items() if len(patches) > len(base.get(key, ()))}
+        if changed != changes.keys():
+            return None
+        patches = dict(self.patches)
+        for key, change in changes.items():
+            *before, (strength, _, *rest) = patches[key]
+            patches[key] = [*before, (strength, change, *rest)]
+        return Kept(patches, uuid.uuid4())
+
+
+_Results = OrderedDict[tuple[uuid.UUID, Hashable, Hashable], Kept]
+
 
 class ResultCache:
-    """Earlier results by base model (weakly), base patches and stack; the least recently used go first."""
+    """Earlier results by base model (weakly), base patches, files and weights; the least recently used go first."""
 
     def __init__(self, kept_per_model: int = KEPT_RESULTS) -> None:
         self._kept_per_model = kept_per_model
-        self._models: weakref.WeakKeyDictionary[torch.nn.Module, OrderedDict[Hashable, Kept]]
+        self._models: weakref.WeakKeyDictionary[torch.nn.Module, _Results]
         self._models = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def recall(self, model: torch.nn.Module, base: uuid.UUID, stack_key: Hashable) -> Kept | None:
-        """What this stack gave before on `model` with the patches that `base` stands for."""
+    def recall(self, model: torch.nn.Module, base: uuid.UUID, files: Hashable, weights: Hashable) -> Kept | None:
+        """What these files gave before at these weights on `model` with the patches that `base` stands for."""
         with self._lock:
             results = self._models.get(model)
-            kept = results.get((base, stack_key)) if results else None
+            kept = results.get((base, files, weights)) if results else None
             if results is not None and kept is not None:
-                results.move_to_end((base, stack_key))
+                results.move_to_end((base, files, weights))
             return kept
 
-    def keep(self, model: torch.nn.Module, base: uuid.UUID, stack_key: Hashable, result: Any) -> None:
-        """Remembers the patches of `result`, a patched clone (`ModelPatcher`) of that base."""
-        kept = Kept({key: list(patches) for key, patches in result.patches.items()}, result.patches_uuid)
+    def recall_any(self, model: torch.nn.Module, base: uuid.UUID, files: Hashable) -> Kept | None:
+        """What these files gave last, whatever the weights."""
+        with self._lock:
+            results = self._models.get(model)
+            found = next((key for key in reversed(results) if key[:2] == (base, files)), None) if results else None
+            return results[found] if results and found else None
+
+    def keep(self, model: torch.nn.Module, base: uuid.UUID, files: Hashable, weights: Hashable, kept: Kept) -> None:
+        """Remembers a result on that base."""
         with self._lock:
             results = self._models.setdefault(model, OrderedDict())
-            results[(base, stack_key)] = kept
+            results[(base, files, weights)] = kept
             while len(results) > self._kept_per_model:
                 results.popitem(last=False)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .key_facts import KeyFacts, Shapes
 
@@ -337,6 +338,7 @@ def split_text_encoder_name(module: str) -> tuple[str, str] | None:
     return next((group for group in found.groups() if group), ""), module[found.end() :]
 
 
+@lru_cache(maxsize=1 << 16)
 def is_text_encoder_name(module: str) -> bool:
     """Whether a LoRA file's module name belongs to a text encoder, by its prefix."""
     return _TEXT_ENCODER.match(module) is not None

@@ -12,9 +12,10 @@ from .base import (
     pack,
     unpack,
 )
+from .lora import Lora
 from .lora_sum import LoraSum
 from .matrix import Kronecker, Limit, Matrix, Product, Whole, cosine, inner, may_sketch, rows_of
-from .module import ModuleTensors
+from .module import ModuleTensors, scale_of
 from .ranks import Limited, has_rank, limited, with_factors
 from .registry import FileModules, Module, read, register_strategy
 from .reshape import Reshaped
@@ -32,6 +33,7 @@ __all__ = [
     "Kronecker",
     "Limit",
     "Limited",
+    "Lora",
     "LoraSum",
     "Matrix",
     "Module",
@@ -53,6 +55,7 @@ __all__ = [
     "read",
     "register_strategy",
     "rows_of",
+    "scale_of",
     "unpack",
     "with_factors",
 ]

@@ -199,11 +199,11 @@ def pack(strategy: Strategy) -> Packed:
 
 
 def _packed_value(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.contiguous()
     if isinstance(value, Strategy):
         return pack(value)
-    if isinstance(value, tuple):
-        return tuple(_packed_value(item) for item in value)
-    return value.contiguous() if isinstance(value, Tensor) else value
+    return tuple(map(_packed_value, value)) if isinstance(value, tuple) else value
 
 
 def unpack(packed: Packed) -> Strategy:

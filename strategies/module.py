@@ -10,6 +10,11 @@ from .base import StrategyError
 from .settings import AdapterSettings
 
 
+def scale_of(alpha: float, rank: int | None) -> float:
+    """alpha/rank; an alpha of zero means rank, as the trainers have it, and so does one without a rank."""
+    return alpha / rank if alpha and rank else 1.0
+
+
 class ModuleTensors:
     """Tensors by canonical ending; what a family takes is gone for the next."""
 
@@ -57,7 +62,7 @@ class ModuleTensors:
         if self._scale is not None:
             return self._scale
         if self._alpha is not None:
-            return self._alpha / rank if self._alpha and rank else 1.0
+            return scale_of(self._alpha, rank)
         if self.settings is not None:
             return self.settings.scale(self.name, rank)
         return 1.0

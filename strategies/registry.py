@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from torch import Tensor
 
@@ -48,20 +48,22 @@ class FileModules:
     """A file, read."""
 
     modules: Mapping[str, Module]
-    unrecognised: tuple[str, ...] = ()
+    unrecognised: tuple[str, ...]
     """Modules and keys that no family claims."""
-    broken: tuple[tuple[str, str], ...] = ()
+    broken: tuple[tuple[str, str], ...]
     """(module, why its tensors make no change)."""
+    families: Mapping[str, str]
+    """Module → its family."""
+    ranks: Mapping[str, frozenset[int]]
+    """Module → the ranks of its changes."""
 
-    @cached_property
-    def families(self) -> Mapping[str, str]:
-        """Module → its family."""
-        return {name: module.family for name, module in self.modules.items()}
-
-    @cached_property
-    def ranks(self) -> Mapping[str, frozenset[int]]:
-        """Module → the ranks of its changes."""
-        return {name: module.ranks for name, module in self.modules.items()}
+    @classmethod
+    def of(
+        cls, modules: Mapping[str, Module], unrecognised: tuple[str, ...], broken: tuple[tuple[str, str], ...]
+    ) -> FileModules:
+        """With what can be said of the modules."""
+        families = {name: module.family for name, module in modules.items()}
+        return cls(modules, unrecognised, broken, families, {name: module.ranks for name, module in modules.items()})
 
 
 def register_strategy(family: Family) -> None:
@@ -110,7 +112,7 @@ def read(tensors: Mapping[str, Tensor], settings: FileSettings | None = None) ->
             unrecognised.extend(group[ending][0] for ending in left)
         else:
             unrecognised.append(name if len(group) > 1 else next(iter(group.values()))[0])
-    return FileModules(modules, tuple(unrecognised), tuple(broken))
+    return FileModules.of(modules, tuple(unrecognised), tuple(broken))
 
 
 def _claims(
