@@ -1,75 +1,71 @@
 #!/usr/bin/env python3
-"""What LoRAs in the forward pass cost, as ratios to the same layers without any.
+"""What LoRAs in the forward pass cost: a model's steps with them against its own, and layers alone.
 
-    python benchmarks/live.py --host /path/to/ComfyUI [--device cuda] [--rank 16] [--loras 8]
+    python benchmarks/live.py                                        # small, on the CPU
+    python benchmarks/live.py --mode default --model sdxl            # NVIDIA; `legacy` for its other memory mode
+    python benchmarks/live.py --mode default --model sdxl --size 128 --parts steps
 
-Layers alone, seeded, no model: Flux' linear layers at 4,608 tokens (a share of its blocks, to fit), and as many small
-layers as an SDXL LoRA changes, where the cost is in starting products rather than in them. Medians of several runs.
+`steps`: the host's sampler (euler, both halves of the guidance in one batch) over a model with random weights, LoRAs on
+every layer that trainers choose. Each turn has another strength. The *first* call of the model after a strength has
+changed stands against the later ones, and the whole way from the stack to the end of that call against the same way
+where nothing has changed, and where the weights are patched. `layers`: Flux' linear layers at 4,608 tokens (a share of
+its blocks, to fit) and small ones where a device waits for Python; nothing but layers. Medians of several runs.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent / "speed"))
 FLUX = ((3072, 9216), (3072, 3072), (3072, 12288), (12288, 3072), (3072, 21504), (15360, 3072))
 """(in, out) of the linear layers of a double and a single block."""
 SMALL_LAYERS = 722
+STEPS = 6
 
 
-def load_pack(host: str, cpu: bool) -> None:
-    sys.path.insert(0, host)
-    import comfy.cli_args
-
-    comfy.cli_args.args.cpu = cpu
-    spec = importlib.util.spec_from_file_location(
-        "lora_deck", REPOSITORY / "__init__.py", submodule_search_locations=[str(REPOSITORY)]
-    )
-    assert spec is not None and spec.loader is not None
-    package = importlib.util.module_from_spec(spec)
-    sys.modules["lora_deck"] = package
-    spec.loader.exec_module(package)
-
-
-def measure(run: Callable[[], Any], device: str, times: int = 7) -> float:
-    """Median seconds of a run."""
+def now() -> float:
+    """Seconds, when the device has done what it was given."""
     import torch
 
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure(run: Callable[[], Any], times: int = 7) -> float:
+    """Median seconds of a run."""
     seconds = []
     for _ in range(times):
-        if device != "cpu":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
+        start = now()
         run()
-        if device != "cpu":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(now() - start)
     return statistics.median(seconds[1:])
 
 
-class Bench:
+class Layers:
     """Layers with LoRAs beside them."""
 
-    def __init__(self, shapes: list[tuple[int, int]], tokens: int, options: argparse.Namespace) -> None:
+    def __init__(self, shapes: list[tuple[int, int]], tokens: int, device: Any, options: argparse.Namespace) -> None:
         import torch
+        from lora_deck.patching.live.bound import bind
         from lora_deck.patching.live.factors import Factors
         from lora_deck.patching.live.parts import Step
-        from lora_deck.patching.live.plan import Bound
         from lora_deck.strategies.forms import Pair
 
-        self.device, self.count = options.device, options.loras
-        dtype = torch.float32 if self.device == "cpu" else torch.bfloat16
+        self.count = options.loras
+        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
         torch.manual_seed(1)
-        made = [torch.nn.Linear(*shape, device=self.device, dtype=dtype) for shape in shapes]
+        made = [torch.nn.Linear(*shape, device=device, dtype=dtype) for shape in shapes]
         self.root = torch.nn.ModuleList(made).requires_grad_(False)
-        self.inputs = {i: torch.randn(2, tokens // 2, i, device=self.device, dtype=dtype) for i, _ in shapes}
+        self.inputs = {i: torch.randn(2, tokens // 2, i, device=device, dtype=dtype) for i, _ in shapes}
         layers = {
             str(number): tuple(
                 Step(entry, Pair(torch.randn(out, options.rank) * 0.01, torch.randn(options.rank, inner) * 0.01), None)
@@ -77,8 +73,8 @@ class Bench:
             )
             for number, (inner, out) in enumerate(shapes)
         }
-        factors = Factors(layers, dtype, object()).to(self.device)
-        self.bound = Bound(factors, self.root, torch.device(self.device))
+        self.factors = Factors(layers, dtype, object()).to(device)
+        self.bound = bind(self.factors, self.root, device)
 
     def bare(self) -> None:
         """One pass through all layers."""
@@ -101,11 +97,11 @@ class Bench:
     def lines(self, name: str) -> list[str]:
         """Ratios to the bare layers."""
         self.live(0.5)
-        bare = measure(self.bare, self.device)
-        same = measure(lambda: self.live(0.5), self.device)
+        bare = measure(self.bare)
+        same = measure(lambda: self.live(0.5))
         weights = iter(range(1, 1000))
-        moving = measure(lambda: self.live(next(weights) / 100), self.device)
-        rows = measure(lambda: self.live(0.5, 0.25), self.device)
+        moving = measure(lambda: self.live(next(weights) / 100))
+        rows = measure(lambda: self.live(0.5, 0.25))
         return [
             f"{name}: {bare * 1000:.1f} ms without LoRAs",
             f"  constant weight          x{same / bare:.2f}  (+{(same - bare) * 1000:.1f} ms)",
@@ -114,19 +110,142 @@ class Bench:
         ]
 
 
+class Steps:
+    """A model and its LoRAs, sampled."""
+
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        import folder_paths
+        import torch
+        from models import SHAPES, build, targets, write_loras
+
+        folder_paths.folder_names_and_paths["loras"] = ([str(folder)], {".safetensors"})
+        folder_paths.set_user_directory(str(folder / "user"))
+        dtype = getattr(torch, options.dtype)
+        self.base = build(options.model, dtype)
+        modules = targets(options.model, self.base.model)
+        self.names = write_loras(folder, modules, options.loras, options.rank, dtype)
+        self.modules = len(modules)
+        self.shape = SHAPES[options.model]
+        batch, channels, *_ = self.shape.latent
+        self.latent = torch.zeros(batch, channels, options.size, options.size)
+
+    def applied(self, method: str, strength: float, schedule: str = "") -> Any:
+        """The stack on the model, from the prompt's text on; all strengths are the same."""
+        from lora_deck.patching import apply_stack
+        from lora_deck.stack.tag import parse_prompt
+
+        text = "".join(f"<lora:{name}:{schedule or format(strength, '.6g')}>" for name in self.names)
+        return apply_stack(self.base, None, parse_prompt(text).stack, method=method).model
+
+    def run(self, make: Callable[[], Any]) -> tuple[float, list[float]]:
+        """(seconds until the first call of the model is done, seconds of every call)."""
+        import comfy.sample
+        import torch
+        from comfy.patcher_extension import WrappersMP
+
+        calls: list[float] = []
+        done: list[float] = []
+
+        def timed(executor: Any, *args: Any, **kwargs: Any) -> Any:
+            start = now()
+            result = executor(*args, **kwargs)
+            done.append(now())
+            calls.append(done[-1] - start)
+            return result
+
+        started = now()
+        with torch.inference_mode():
+            model = make().clone()
+            wrappers = model.wrappers.setdefault(WrappersMP.APPLY_MODEL, {})
+            model.wrappers[WrappersMP.APPLY_MODEL] = {"timed": [timed], **wrappers}
+            comfy.sample.sample(
+                model, torch.randn(self.latent.shape), STEPS, 5.0, "euler", "normal", *self._conditions(), self.latent,
+                disable_pbar=True, seed=1,
+            )  # fmt: skip
+        return done[0] - started, calls
+
+    def _conditions(self) -> tuple[Any, Any]:
+        import torch
+
+        def made(seed: int) -> list[Any]:
+            generator = torch.Generator().manual_seed(seed)
+            pooled = None if self.shape.pooled is None else torch.randn(1, 1280, generator=generator)
+            return [[torch.randn(1, *self.shape.context, generator=generator), {"pooled_output": pooled}]]
+
+        return made(1), made(2)
+
+    def lines(self, turns: int) -> list[str]:
+        """Ratios to the model without LoRAs, and of a first call to the later ones."""
+        moving = ",".join(f"{i / STEPS:g}@{i}" for i in range(1, STEPS))
+        ways: dict[str, Callable[[float], Any]] = {
+            "plain": lambda _: self.base,
+            "unchanged": lambda _: self.applied("live", 0.8),
+            "changed": lambda turn: self.applied("live", 0.3 + turn / 100),
+            "again": lambda turn: self.applied("live", 0.3 + turn / 100),
+            "moving": lambda _: self.applied("live", 0.8, moving),
+            "patched": lambda turn: self.applied("patch", 0.3 + turn / 100),
+        }
+        whole: dict[str, list[float]] = {way: [] for way in ways}
+        first: dict[str, list[float]] = {way: [] for way in ways}
+        later: dict[str, list[float]] = {way: [] for way in ways}
+        for turn in range(turns + 1):
+            for way, make in ways.items():
+                seconds, calls = self.run(lambda make=make, turn=turn: make(turn))
+                if turn:
+                    whole[way].append(seconds)
+                    first[way].append(calls[0])
+                    later[way].append(statistics.median(calls[1:]))
+
+        def ms(values: list[float]) -> float:
+            return statistics.median(values) * 1000
+
+        step, plain, moved = ms(later["changed"]), ms(later["plain"]), ms(later["moving"])
+        changed, again = ms(first["changed"]), ms(first["again"]) / ms(later["again"])
+        return [
+            f"{self.modules} layers of a model, {plain:.1f} ms a step without LoRAs",
+            f"  live                     x{step / plain:.2f}  (+{step - plain:.1f} ms a step)",
+            f"  live, moving weights     x{moved / plain:.2f}  (+{moved - plain:.1f} ms a step)",
+            f"  patched                  x{ms(later['patched']) / plain:.2f}",
+            f"  first call after a strength change: {changed:.1f} ms, {changed / step:.2f} of a later one",
+            f"    (unchanged {again:.2f}, without LoRAs {ms(first['plain']) / plain:.2f})",
+            "  from the stack to the end of the first call, ms: "
+            + ", ".join(f"{name} {ms(whole[way]):.0f}" for name, way in (
+                ("live changed", "changed"), ("unchanged", "again"), ("without LoRAs", "plain"), ("patched", "patched")
+            )),
+        ]  # fmt: skip
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--host", required=True)
-    parser.add_argument("--device", default="cpu")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", type=Path, default=REPOSITORY / ".dev/hosts/0.30.0/ComfyUI")
+    parser.add_argument("--mode", default="cpu", help="of the host's memory: cpu, default, legacy")
+    parser.add_argument("--parts", default="steps,layers")
+    parser.add_argument("--model", default="thin", help="sd15, sdxl, or thin (SDXL's names, small weights)")
+    parser.add_argument("--dtype", default="float16")
+    parser.add_argument("--size", type=int, help="side of the latent; the model's own if not said")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--loras", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=4608)
+    parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
-    load_pack(options.host, options.device == "cpu")
-    repeats = 1 if options.device == "cpu" else 10
-    print(f"{options.loras} LoRAs of rank {options.rank} on {options.device}")
-    print("\n".join(Bench([*FLUX] * repeats, options.tokens, options).lines("Flux' layers")))
-    print("\n".join(Bench([(640, 640)] * SMALL_LAYERS, 64, options).lines(f"{SMALL_LAYERS} small layers")))
+    from host import load_pack, start
+
+    memory = start(options.host.resolve(), options.mode)
+    import comfy.model_management
+    from models import SHAPES
+
+    load_pack()
+    options.size = options.size or SHAPES[options.model].latent[-1]
+    device = comfy.model_management.get_torch_device()
+    print(f"{options.loras} LoRAs of rank {options.rank}, {memory}, {device}", flush=True)
+    if "steps" in options.parts:
+        with tempfile.TemporaryDirectory(prefix="lora_deck_live_") as folder:
+            print("\n".join(Steps(options, Path(folder)).lines(options.turns)), flush=True)
+    if "layers" in options.parts:
+        repeats = 1 if device.type == "cpu" else 10
+        tokens = options.tokens if device.type != "cpu" else min(options.tokens, 1024)
+        print("\n".join(Layers([*FLUX] * repeats, tokens, device, options).lines("Flux' layers")), flush=True)
+        print("\n".join(Layers([(640, 640)] * SMALL_LAYERS, 64, device, options).lines(f"{SMALL_LAYERS} small layers")))
 
 
 if __name__ == "__main__":

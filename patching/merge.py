@@ -181,7 +181,7 @@ def _change(found: Match, whole: Shape, device: torch.device) -> Matrix | Tensor
 
 
 def _check_additive(entry: OpenedEntry, module: str, strategy: Strategy) -> None:
-    if not strategy.adds:
+    if not strategy.additive:
         raise StackNotSavedError(
             f"{entry.item.file.path}: its module {module!r} is {strategy.family}, whose change depends on the weight "
             "it meets, so that it cannot be added to others in one file. Take it out of the stack."

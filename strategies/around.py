@@ -30,8 +30,8 @@ class Around(Strategy, ABC):
         return self.inner.has_forms
 
     @property
-    def adds(self) -> bool:  # type: ignore[override]
-        return self.inner.adds
+    def additive(self) -> bool:
+        return self.inner.additive
 
     @property
     def reads_weight(self) -> bool:

@@ -65,8 +65,6 @@ class Strategy(ABC):
 
     has_forms: ClassVar[bool] = False
     """Whether `forms` says it without a difference as large as the weight that the file does not hold."""
-    adds: ClassVar[bool] = False
-    """Whether the change is the same whatever the weight is."""
 
     @property
     def reads_weight(self) -> bool:

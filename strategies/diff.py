@@ -24,7 +24,6 @@ class Diff(Strategy):
     """A difference as large as the weight, or larger: then the weight grows by zeros, as the host pads it."""
 
     has_forms: ClassVar[bool] = True
-    adds: ClassVar[bool] = True
 
     diff: Tensor
     """The weight's shape, or one that reads the same row by row."""

@@ -40,10 +40,10 @@ class Dora(Around):
 
     @property
     def has_forms(self) -> bool:  # type: ignore[override]
-        return self.inner.has_forms and self.inner.adds
+        return self.inner.has_forms and self.inner.additive
 
     @property
-    def adds(self) -> bool:  # type: ignore[override]
+    def additive(self) -> bool:
         return False
 
     @property

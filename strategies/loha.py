@@ -30,7 +30,6 @@ class Loha(Strategy):
 
     family: ClassVar[str] = "loha"
     has_forms: ClassVar[bool] = True
-    adds: ClassVar[bool] = True
 
     w1_a: Tensor
     """(out, rank); (rank, out) beside a core"""

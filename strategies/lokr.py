@@ -28,7 +28,6 @@ class Lokr(Strategy):
 
     family: ClassVar[str] = "lokr"
     has_forms: ClassVar[bool] = True
-    adds: ClassVar[bool] = True
 
     w1: Tensor | None
     """(out₁, in₁)"""

@@ -53,7 +53,6 @@ class Lora(Strategy):
 
     family: ClassVar[str] = "lora"
     has_forms: ClassVar[bool] = True
-    adds: ClassVar[bool] = True
 
     up: Tensor
     """(out, rank[, 1…])"""

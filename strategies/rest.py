@@ -45,10 +45,6 @@ class WithRest(Around):
         rest = self._rest(device, widest(device)).reshape(change.shape)
         return Whole(change.dense().add(rest, alpha=self.scale), may_sketch=True)
 
-    @property
-    def additive(self) -> bool:
-        return self.inner.additive
-
     def fit(self, shape: Shape) -> Shape:
         shape = self.inner.fit(shape)
         check_same_size("its remainder", self.size, shape)

@@ -25,10 +25,6 @@ class Rows(Around):
     total: int
     """Rows of the fused weight."""
 
-    @property
-    def additive(self) -> bool:
-        return self.inner.additive
-
     def factored(self, shape: Shape) -> Factors | None:
         found = self.inner.factored((self.total, *shape[1:]))
         return None if found is None else replace(found, up=found.up[self.start : self.start + shape[0]])

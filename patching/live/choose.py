@@ -13,7 +13,6 @@ from ...stack.entry import SamplingPass
 from ...stack.schedule import Schedule, describe, schedule_of
 from ...strategies import Strategy
 from ..entries import OpenedEntry, Patcher
-from ..keymap import weight_shape
 from ..match import Match
 from .parts import LivePart
 from .plan import LiveEntry
@@ -51,6 +50,26 @@ class _Entry:
     """Changes that read the weight before an earlier live one has changed it."""
 
 
+class _Weights:
+    """The model's weights, each looked up once for all files that change it."""
+
+    def __init__(self, model: Patcher) -> None:
+        self._model = model.model
+        self._seen: dict[str, tuple[str, tuple[int, ...], str | None]] = {}
+
+    def look(self, key: str) -> tuple[str, tuple[int, ...], str | None]:
+        """(what hinders a change in the forward pass or nothing, shape, storage if it is one to be spared)."""
+        seen = self._seen.get(key)
+        if seen is None:
+            name, _, parameter = key.rpartition(".")
+            module = comfy.utils.get_attr(self._model, name)
+            weight = getattr(module, parameter)
+            fits = parameter in ("weight", "bias") and is_layer(module)
+            kind = "" if fits else f"{type(module).__name__} layers"
+            seen = self._seen[key] = kind, tuple(weight.shape), storage_of(weight)
+        return seen
+
+
 def choose(method: Method, model: Patcher, opened: Sequence[OpenedEntry], sampling_pass: SamplingPass) -> Chosen:
     """Parts what a stack does to a diffusion model. `opened`: in stack order."""
     entries = [_Entry(one, schedule_of(one.item.entry, sampling_pass)) for one in opened]
@@ -58,10 +77,11 @@ def choose(method: Method, model: Patcher, opened: Sequence[OpenedEntry], sampli
         # As with most stacks: not worth a look at each of thousands of changes.
         return Chosen(tuple(opened))
     before: dict[str, list[bool]] = {}
+    weights = _Weights(model)
     for entry in entries:
         for i, found in enumerate(entry.opened.matchings["unet"].matches):
             if entry.opened.weights["unet"][i] or (entry.schedule is not None and entry.schedule.largest):
-                _part(method, model, entry, i, found, before)
+                _part(method, weights, entry, i, found, before)
     return _chosen(method, entries, sampling_pass)
 
 
@@ -72,51 +92,46 @@ def _patches_all(method: Method, model: Patcher) -> bool:
 
 
 def _part(
-    method: Method, model: Patcher, entry: _Entry, number: int, found: Match, before: dict[str, list[bool]]
+    method: Method, weights: _Weights, entry: _Entry, number: int, found: Match, before: dict[str, list[bool]]
 ) -> None:
     """Decides about one change. `before`: whether each earlier live change of a weight only adds to it."""
     key, strategy = found.target.key, found.strategy
     earlier = before.get(key, [])
-    reason = _reason(method, model, entry, key, strategy)
-    if reason is None and earlier and not (strategy.adds and all(earlier)):
+    kind, shape, storage = weights.look(key)
+    reason = _reason(method, entry, storage, strategy)
+    if reason is None and earlier and not (strategy.additive and all(earlier)):
         reason = "it comes after a live one"
     if reason is None:
         return
-    hindrance = _hindrance(model, found)
-    if hindrance is not None:
+    hindrance = kind or _hindrance(found, shape)
+    if hindrance:
         entry.patched[hindrance] += 1
         return
     entry.live[number] = found
     entry.because[reason] += 1
     entry.early += bool(earlier) and strategy.reads_weight
-    before.setdefault(key, []).append(strategy.adds)
+    before.setdefault(key, []).append(strategy.additive)
 
 
-def _reason(method: Method, model: Patcher, entry: _Entry, key: str, strategy: Strategy) -> str | None:
+def _reason(method: Method, entry: _Entry, storage: str | None, strategy: Strategy) -> str | None:
     if method == "patch":
         return None
     if entry.schedule is not None:
         return "its weight moves over the steps"
     if method == "live":
         return "method is live"
-    storage = storage_of(comfy.utils.get_attr(model.model, key))
     if storage is None or not strategy.has_forms:
         return None
     return f"the model's weights are {storage}"
 
 
-def _hindrance(model: Patcher, found: Match) -> str | None:
-    """Why a change cannot be made in the forward pass, `None` where it can."""
-    name, _, parameter = found.target.key.rpartition(".")
-    module = comfy.utils.get_attr(model.model, name)
-    if parameter not in ("weight", "bias") or not is_layer(module):
-        return f"{type(module).__name__} layers"
-    shape = list(weight_shape(model.model, found.target.key))
+def _hindrance(found: Match, whole: tuple[int, ...]) -> str:
+    """Why a change cannot be made in the forward pass of a layer with a weight of that shape, if it cannot."""
+    shape = list(whole)
     if found.target.offset is not None:
         shape[found.target.offset[0]] = found.target.offset[2]
-    if any(new > old for new, old in zip(found.shape, shape, strict=True)):
-        return "weights that grow"
-    return None
+    grows = any(new > old for new, old in zip(found.shape, shape, strict=True))
+    return "weights that grow" if grows else ""
 
 
 def is_layer(module: Any) -> bool:

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from comfy.patcher_extension import WrappersMP
 
+from .bound import Bound, bind
 from .factors import Factors
 from .layer import Layer, RowsError
 from .place import Places
-from .plan import Bound, Patcher, Plan
+from .plan import Patcher, Plan
 from .rows import rows_of, split
 
 KEY = "lora_deck"
@@ -26,8 +27,8 @@ class Engine:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._bound: weakref.WeakKeyDictionary[torch.nn.Module, Bound] = weakref.WeakKeyDictionary()
         self._places = threading.local()
+        self._running: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
 
     def apply_model(
         self,
@@ -47,35 +48,33 @@ class Engine:
         weights = self.plan.weights(rows, place, steps)
         if not any(weight for row in weights for weight in row):
             return executor(x, *call, **kwargs)
-        bound = self._bind(executor.class_obj, x.device)
-        if bound.is_active:
+        root = executor.class_obj
+        if root in self._running:
             return executor(x, *call, **kwargs)
-        if len(weights) == 1 or not bound.mixes_rows:
-            bound.set_weights(weights)
-            try:
+        bound = bind(_factors_for(self.plan, root), root, x.device)
+        self._running.add(root)
+        try:
+            if len(weights) == 1 or not bound.mixes_rows:
+                bound.set_weights(weights)
+                try:
+                    with in_place(bound):
+                        return executor(x, *call, **kwargs)
+                except RowsError:
+                    pass
+            results = []
+            for number, (own, part, rest) in enumerate(split(len(weights), x, call, kwargs)):
+                bound.set_weights((weights[number],))
                 with in_place(bound):
-                    return executor(x, *call, **kwargs)
-            except RowsError:
-                pass
-        results = []
-        for number, (own, part, rest) in enumerate(split(len(weights), x, call, kwargs)):
-            bound.set_weights((weights[number],))
-            with in_place(bound):
-                results.append(executor(own, *part, **rest))
-        return torch.cat(results)
+                    results.append(executor(own, *part, **rest))
+            return torch.cat(results)
+        finally:
+            self._running.discard(root)
 
     def _now(self, options: Any) -> tuple[float, int]:
         if not hasattr(self._places, "value"):
             self._places.value = Places()
         now: tuple[float, int] = self._places.value.now(options)
         return now
-
-    def _bind(self, root: torch.nn.Module, device: torch.device) -> Bound:
-        factors = _factors_for(self.plan, root)
-        bound = self._bound.get(root)
-        if bound is None or not bound.is_current(factors, device):
-            bound = self._bound[root] = Bound(factors, root, device)
-        return bound
 
 
 def _factors_for(plan: Plan, root: Any) -> Factors:
@@ -93,7 +92,7 @@ def in_place(bound: Bound) -> Iterator[None]:
     swapped: list[tuple[Layer, Any]] = []
     bound.is_active = True
     try:
-        for layer in bound.active():
+        for layer in bound.active:
             attributes = layer.module.__dict__
             before = attributes.get("forward")
             layer.base = layer.module.forward

@@ -6,6 +6,7 @@ columns (the same LoRAs at the same ranks) lie in one tensor, so that a new weig
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -72,6 +73,8 @@ class Factors(torch.nn.Module):
         super().__init__()
         self.identity = identity
         self.dtype = dtype
+        self.bound: weakref.WeakKeyDictionary[torch.nn.Module, list[Any]] = weakref.WeakKeyDictionary()
+        """Copy of the model → how the tensors lie in it (`Bound`). Plans of other weights have the same."""
         self.segments: dict[str, tuple[Segment, ...]] = {}
         self._pending: list[Tensor] = []
         flat: dict[Columns, list[Tensor]] = {}
@@ -84,6 +87,15 @@ class Factors(torch.nn.Module):
             torch.nn.Parameter(tensor, requires_grad=False) for tensor in self._pending
         )
         self._pending = []
+
+    def copy(self) -> Factors:
+        """The same with tensors of its own, on the CPU."""
+        copy = Factors({}, self.dtype, self.identity)
+        copy.segments, copy.columns = self.segments, self.columns
+        copy.tensors = torch.nn.ParameterList(
+            torch.nn.Parameter(tensor.detach().cpu().clone(), requires_grad=False) for tensor in self.tensors
+        )
+        return copy
 
     def _add(self, tensor: Tensor) -> int:
         self._pending.append(tensor.to(self.dtype).contiguous())

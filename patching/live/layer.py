@@ -1,7 +1,8 @@
 """One layer in the forward pass: what it gives, and what the steps make of that.
 
 `Layer.forward` takes the place of the module's own while a model runs. The hot path is plain pairs on a whole linear
-layer at one weight for the whole batch: two products, the second added in place.
+layer: two products, the second added in place. A UNet has hundreds of small layers where a device waits for Python, so
+there is one frame more per layer, and every transposed view is made beforehand.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, mm
 from torch.nn.functional import linear
 
 from ...strategies.forms import Dense, Kron, OnInput, OnOutput, Pair
@@ -32,7 +33,7 @@ class Now:
     weights: dict[int, Any] = field(default_factory=dict)
     """Entry → its weight, or (rows,) of them."""
     scales: dict[tuple[Columns, ...], Tensor] = field(default_factory=dict)
-    """Columns of a `down` → (rows, r); empty where the weights are already in `up`."""
+    """Columns of a `down` → (rows, 1, r); empty where the weights are already in `up`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +92,9 @@ class Layer:
         self.is_linear = hasattr(module, "in_features")
         first = self.segments[0]
         plain = len(self.segments) == 1 and isinstance(first, BoundPairs) and len(first.ups) == 1
-        self.forward = self._plain if plain and self.is_linear and first.ups[0].rows is None else self._general
-
-    def _plain(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        out = self.base(x, *args, **kwargs)
-        pairs = self.segments[0]
-        down, up = pairs.down, pairs.ups[0]
-        if x.dtype is not down.dtype or out.dtype is not down.dtype or out.requires_grad or not out.is_contiguous():
-            return self._added(out, self._middle(x, pairs), up, args, kwargs)
-        if self.now.rows:
-            mid, weight = self._middle(x, pairs), up.weight
-        else:
-            mid, weight = linear(x, down), up.scaled
-        out.view(-1, weight.shape[0]).addmm_(mid.reshape(-1, weight.shape[1]), weight.t())
-        return out
+        self.forward: Callable[..., Tensor] = self._general
+        if plain and self.is_linear and first.ups[0].rows is None:
+            self.forward = _plain(self, first, self._general)
 
     def _general(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         inputs: list[Tensor] = []
@@ -116,9 +106,7 @@ class Layer:
         shift: Tensor | None = None
         for segment, seen in zip(self.segments, reversed(inputs), strict=True):
             if isinstance(segment, BoundPairs):
-                mid = self._middle(seen, segment, args, kwargs)
-                for up in segment.ups:
-                    out = self._added(out, mid, up, args, kwargs)
+                out = self.added(out, seen, segment, args, kwargs)
             elif isinstance(segment.form, OnOutput):
                 target = self._less_bias(out, shift, segment.rows)
                 mixed = self._mixed(segment.form.channels, target)
@@ -143,20 +131,23 @@ class Layer:
             return mid
         scale = self.now.scales[pairs.key].to(mid.dtype)
         if self.is_linear:
-            return self._by_rows(mid).mul(scale.unsqueeze(1)).reshape(mid.shape)
-        rows, r = scale.shape
+            return self._by_rows(mid).mul(scale).reshape(mid.shape)
+        rows, _, r = scale.shape
         grouped = mid.reshape(rows, -1, r, *mid.shape[2:]) if mid.shape[0] % rows == 0 else self._by_rows(mid)
         return grouped.mul(scale.reshape(rows, 1, r, *[1] * (mid.ndim - 2))).reshape(mid.shape)
 
-    def _added(self, out: Tensor, mid: Tensor, up: BoundUp, args: Any, kwargs: Any) -> Tensor:
-        weight = (up.weight if self.now.rows else up.scaled).to(mid.dtype)
-        if self.is_linear:
-            part = mid if up.columns is None else mid.narrow(-1, *up.columns)
-            change = linear(part, weight)
-        else:
-            part = mid if up.columns is None else mid.narrow(1, *up.columns)
-            change = torch.einsum("or,br...->bo...", weight, part)
-        return self._plus(out, change, up.rows)
+    def added(self, out: Tensor, x: Tensor, pairs: BoundPairs, args: Any = (), kwargs: Any = None) -> Tensor:
+        """`out` with what pairs add to it for an input."""
+        mid = self._middle(x, pairs, args, kwargs)
+        for up in pairs.ups:
+            weight = (up.weight if self.now.rows else up.scaled).to(mid.dtype)
+            if self.is_linear:
+                change = linear(mid if up.columns is None else mid.narrow(-1, *up.columns), weight)
+            else:
+                part = mid if up.columns is None else mid.narrow(1, *up.columns)
+                change = torch.einsum("or,br...->bo...", weight, part)
+            out = self._plus(out, change, up.rows)
+        return out
 
     def _product(self, form: Any, x: Tensor, args: Any, kwargs: Any) -> Tensor:
         """Δ·x"""
@@ -220,6 +211,31 @@ class Layer:
         if bias is not None:
             target = target - self._as_channels(bias if rows is None else bias.narrow(0, *rows), out)
         return target if shift is None else target - self._rows_of(shift, rows)
+
+
+def _plain(layer: Layer, pairs: BoundPairs, general: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The forward of a linear layer with one pair on all of its channels."""
+    now, dtype, key = layer.now, pairs.down.dtype, pairs.key
+    (rank, inputs), outputs = pairs.down.shape, pairs.ups[0].weight.shape[0]
+    down, full, scaled = pairs.down.t(), pairs.ups[0].weight.t(), pairs.ups[0].scaled.t()
+
+    def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if x.dtype is not dtype:
+            return general(x, *args, **kwargs)
+        out = layer.base(x, *args, **kwargs)
+        if out.dtype is not dtype or out.requires_grad or not out.is_contiguous():
+            return layer.added(out, x, pairs)
+        mid = mm(x.reshape(-1, inputs), down)
+        if not now.rows:
+            out.view(-1, outputs).addmm_(mid, scaled)
+            return out
+        if x.shape[0] % now.rows:
+            raise RowsError
+        mid.view(now.rows, -1, rank).mul_(now.scales[key])
+        out.view(-1, outputs).addmm_(mid, full)
+        return out
+
+    return forward
 
 
 def _cast(channels: Any, like: Tensor) -> Any:

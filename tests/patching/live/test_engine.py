@@ -121,6 +121,61 @@ def test_two_appliers_and_patches_below(comfy: Any, model: Any, loras: Path) -> 
     assert s.difference(s.sample(below, *conditions), both, base) < 2e-5
 
 
+def test_the_same_stack_twice(comfy: Any, model: Any, loras: Path) -> None:
+    """Both share their tensors, and each has its own weights."""
+    from . import sampling as s
+
+    conditions = [s.condition(1)], [s.condition(2)]
+    base = s.sample(model, *conditions)
+    patched = s.sample(apply(model, None, "<lora:a:0.9><lora:b:0.5>", method="patch").model, *conditions)
+    first = apply(model, None, "<lora:a:0.7><lora:b:0.2>", method="live").model
+    second = apply(first, None, "<lora:a:0.2><lora:b:0.3>", method="live").model
+    assert s.difference(s.sample(second, *conditions), patched, base) < 2e-5
+
+
+def test_the_device_keeps_what_is_bound_until_the_host_unloads(comfy: Any, model: Any, loras: Path) -> None:
+    from . import sampling as s
+
+    live = apply(model, None, "<lora:a:0.7>", method="live").model
+    (patcher,) = live.get_additional_models_with_key("lora_deck")
+    s.sample(live, [s.condition(1)], [s.condition(2)])
+    (bound,) = patcher.model.bound[model.model]
+    again = apply(model, None, "<lora:a:0.3>", method="live").model
+    s.sample(again, [s.condition(1)], [s.condition(2)])
+    assert patcher.model.bound[model.model] == [bound] and not bound.is_active
+    comfy.model_management.unload_all_models()
+    assert not patcher.model.bound
+
+
+def test_dynamic_memory_does_not_bring_the_tensors_anew(comfy: Any) -> None:
+    """The host's dynamic patcher loads whatever is no layer of its own each time that it samples."""
+    import torch
+    from comfy.model_patcher import ModelPatcher
+    from lora_deck.patching.live.factors import Factors
+    from lora_deck.patching.live.plan import _kept_where_it_is
+
+    class Dynamic(ModelPatcher):  # type: ignore[misc]
+        loads = 0
+
+        def is_dynamic(self) -> bool:
+            return True
+
+        def load(self, *args: Any, **kwargs: Any) -> None:
+            Dynamic.loads += 1
+            super().load(*args, **kwargs)
+
+    device = torch.device("cpu")
+    factors = Factors({}, torch.float32, object())
+    factors.tensors = torch.nn.ParameterList([torch.nn.Parameter(torch.ones(4))])
+    patcher = _kept_where_it_is(Dynamic)(factors, load_device=device, offload_device=device)
+    for _ in range(2):
+        patcher.partially_load(device, 1 << 20)
+    assert Dynamic.loads == 1
+    patcher.detach()
+    patcher.partially_load(device, 1 << 20)
+    assert Dynamic.loads == 2
+
+
 def test_a_new_weight_moves_no_tensor(comfy: Any, model: Any, loras: Path) -> None:
     from . import sampling as s
 

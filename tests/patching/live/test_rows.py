@@ -112,7 +112,7 @@ def test_layers_that_mix_rows_take_them_one_by_one(
     comfy: Any, model: Any, loras: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a layer's first dimension is not the batch nothing is guessed: every group of rows runs alone."""
-    from lora_deck.patching.live.plan import Bound
+    from lora_deck.patching.live.bound import Bound
 
     from . import sampling as s
 
