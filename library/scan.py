@@ -27,6 +27,8 @@ from .text import fold, natural, storable
 from .walk import Listing, walk
 
 READ_BATCH = 250
+EDITED = "edited"
+"""Digest of a folder with a file that was read by itself: the folder is compared again, even if it looks as before."""
 SEARCH_LENGTH = 4_000
 """Characters of one file that the search looks through."""
 
@@ -135,8 +137,11 @@ def reread(store: Store, file_id: int, folder: Path, entry: Entry, beside: Besid
     """Reads one file again and stores what it says: after an edit, or where a card turned out to be stale."""
     card = read_card(folder, entry, beside)
     with store.writing() as connection:
-        row = connection.execute("SELECT size, mtime_ns, name FROM files WHERE id = ?", (file_id,)).fetchone()
+        row = connection.execute(
+            "SELECT size, mtime_ns, name, root, folder FROM files WHERE id = ?", (file_id,)
+        ).fetchone()
         if row is not None:
+            connection.execute("UPDATE folders SET digest = ? WHERE root = ? AND folder = ?", (EDITED, *row[3:]))
             if (row[0], row[1]) != (entry.size, entry.mtime_ns):
                 connection.execute(
                     "UPDATE files SET size = ?, mtime_ns = ?, inode = ?, sha256 = NULL, autov3 = NULL WHERE id = ?",
@@ -160,7 +165,7 @@ def _compare(connection: sqlite3.Connection, listing: Listing, roots: Roots, fou
     """One folder whose digest changed, against its rows."""
     folder_name = storable(listing.folder)
     connection.execute(
-        "INSERT INTO folders VALUES (?, ?, ?, ?, '') ON CONFLICT DO NOTHING",
+        "INSERT INTO folders VALUES (?, ?, ?, ?, '') ON CONFLICT DO UPDATE SET digest = ''",
         (listing.root, folder_name, storable(listing.real), listing.device),
     )
     rows = {name: rest for name, *rest in connection.execute(
@@ -331,7 +336,8 @@ def _write(store: Store, batch: list[_Rows], finished: list[Listing]) -> None:
     with store.writing() as connection:
         _store(connection, batch)
         connection.executemany(
-            "INSERT OR REPLACE INTO folders VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO folders VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET real = excluded.real,"
+            f" device = excluded.device, digest = iif(digest = '{EDITED}', '', excluded.digest)",
             [(x.root, storable(x.folder), storable(x.real), x.device, x.digest) for x in finished],
         )
         store.bump(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import signal
@@ -14,7 +15,9 @@ from typing import Any
 
 import pytest
 from lora_deck.library import Library, scan
+from lora_deck.library.entries import indexed
 from lora_deck.library.personal import record_use, set_favourite
+from lora_deck.library.pictures import save_preview
 from lora_deck.library.roots import Roots
 from lora_deck.library.search import Query, Search
 from lora_deck.library.sums import verified_hash
@@ -31,12 +34,17 @@ package = importlib.util.module_from_spec(spec)
 sys.modules["lora_deck"] = package
 spec.loader.exec_module(package)
 from lora_deck.library import Library
+from lora_deck.library.pictures import save_preview
 from lora_deck.library.roots import Roots
 library = Library(Path(sys.argv[2]), lambda: Roots((sys.argv[3],)))
 print("ready", flush=True)
 library.scan()
 print("done", flush=True)
 """
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 def child(index: Path, loras: Path) -> subprocess.Popen[str]:
@@ -94,6 +102,27 @@ def test_a_file_replaced_in_place_loses_its_old_facts(make_library: MakeLibrary,
     assert again["id"] == first["id"] and again["autov2"] is None
     new = verified_hash(library.store, first["id"])
     assert old and new and old.sha256 != new.sha256
+
+
+@pytest.mark.parametrize("midway", [False, True], ids=["between scans", "during a scan"])
+def test_what_an_edit_wrote_and_somebody_deleted_at_once_is_gone(
+    make_library: MakeLibrary, loras: Path, midway: bool
+) -> None:
+    """The folder then is as the last scan found it, but the index is not."""
+    write_lora(loras / "ink.safetensors")
+    library = make_library(loras)
+    library.scan()
+    (card,) = cards(library).values()
+    if midway:
+        write_lora(loras / "other.safetensors")
+        library.list()
+    picture = save_preview(library.store, indexed(library.store, card["id"]), PNG)
+    assert cards(library)["ink.safetensors"]["preview_version"]
+    if midway:
+        library.read()
+    picture.unlink()
+    library.scan()
+    assert not cards(library)["ink.safetensors"]["preview_version"]
 
 
 def test_a_folder_that_goes_and_comes_back_loses_nothing(make_library: MakeLibrary, tmp_path: Path) -> None:
