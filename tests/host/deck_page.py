@@ -32,7 +32,8 @@ NODES: dict[str, tuple[str, tuple[int, int], tuple[int, int], dict[str, Any]]] =
     "latent": ("EmptyLatentImage", (420, 640), (300, 130), {"width": 64, "height": 64}),
     "sampler": ("KSampler", (1180, 100), (300, 290), {"seed": 1, "steps": 2, "cfg": 7.0, "sampler_name": "euler"}),
     "decode": ("VAEDecode", (1180, 450), (220, 60), {}),
-    "image": ("SaveImage", (1180, 560), (250, 240), {}),
+    # High enough for a picture: a node that shows one grows.
+    "image": ("SaveImage", (1180, 560), (250, 320), {}),
 }
 LINKS = [
     ("checkpoint", 0, "sampler", "model"), ("checkpoint", 1, "positive", "clip"),
@@ -110,14 +111,30 @@ SAVED = """() => {
     const { definitions } = whole
     return { parts, whole: JSON.stringify({ nodes: sorted(whole.nodes), links: sorted(whole.links), definitions }) }
 }"""
-RUN = """() => new Promise((done, failed) => {
+RUN = """async () => {
     const { api } = window.comfyAPI.api
+    const shown = new Map()
     let image
-    api.addEventListener("executed", e => { image = e.detail.output?.images?.[0] ?? image })
-    api.addEventListener("execution_success", () => done(image), { once: true })
-    api.addEventListener("execution_error", e => failed(new Error(JSON.stringify(e.detail))), { once: true })
-    app.queuePrompt(0, 1)
-})"""
+    await new Promise((done, failed) => {
+        api.addEventListener("executed", ({ detail }) => {
+            image = detail.output?.images?.[0] ?? image
+            if (detail.output?.images) shown.set(String(detail.display_node ?? detail.node), detail.output.images[0].filename)
+        })
+        api.addEventListener("execution_success", done, { once: true })
+        api.addEventListener("execution_error", e => failed(new Error(JSON.stringify(e.detail))), { once: true })
+        app.queuePrompt(0, 1)
+    })
+    // Nodes grow by what a run shows on them, when the picture has come. Until then the workflow is not at rest.
+    const waits = node => shown.has(String(node.id)) && !node.imgs?.some(i => i.complete && i.src.includes(shown.get(String(node.id))))
+    const sizes = () => JSON.stringify(app.canvas.graph.nodes.map(n => [...n.size]))
+    for (let same = 0, before = "", left = 600; same < 10 && left; left--) {
+        await new Promise(requestAnimationFrame)
+        const now = sizes()
+        same = now === before && !app.canvas.graph.nodes.some(waits) ? same + 1 : 0
+        before = now
+    }
+    return image
+}"""
 TRAP = (
     "window.trapped = []; for (const name of ['alert', 'confirm', 'prompt']) window[name] = (...a) => trapped.push(a)"
 )
