@@ -120,13 +120,11 @@ export class Gestures {
 
     // ── keys ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    /** Keys anywhere in the panel: none of them reaches the graph, but for undo and redo. @param {KeyboardEvent} event */
+    /** Keys anywhere in the panel: none of them reaches the graph, but for undo and redo, which the host sees first. @param {KeyboardEvent} event */
     keyInPanel(event) {
         const { deck } = this
         const inSearch = event.target === deck.tools.search
         const control = event.ctrlKey || event.metaKey
-        // The host takes the graph's last step back; the browser would take back what was last written in some text, too.
-        if (control && /^[zy]$/i.test(event.key) && !inSearch) event.preventDefault()
         if ((control && event.key.toLowerCase() === "f") || (event.key === "/" && !(event.target instanceof HTMLInputElement))) {
             event.preventDefault()
             deck.tools.search.focus()

@@ -290,6 +290,7 @@ export function elementOf(node, widget) {
  */
 export function replaceText(node, widget, start, end, text) {
     if (start === end && !text) return
+    document.addEventListener("keydown", leaveStepsToTheHost, true)
     writing = true
     try {
         write(node, widget, start, end, text)
@@ -302,6 +303,17 @@ export function replaceText(node, widget, start, end, text) {
 export const isWriting = () => writing
 
 let writing = false
+
+/**
+ * Outside a text the host takes the graph's last step back. The browser, whose history is the whole page's, would take back
+ * what was last written in some text, too, and on redo go into it.
+ *
+ * @param {KeyboardEvent} event
+ */
+function leaveStepsToTheHost(event) {
+    const typing = event.target instanceof HTMLElement && (event.target.isContentEditable || event.target.matches("input, textarea"))
+    if ((event.ctrlKey || event.metaKey) && /^[zy]$/i.test(event.key) && !typing) event.preventDefault()
+}
 
 /** @param {Node} node @param {Widget} widget @param {number} start @param {number} end @param {string} text */
 function write(node, widget, start, end, text) {

@@ -235,6 +235,7 @@ class DeckPage:
         self.redo()
         different = differences(after, self.saved())
         assert not different, f"redo does not restore {different}"
+        assert not self.page.evaluate("() => document.activeElement.matches('textarea')"), "redo went into a text"
         if picture:
             assert self.run() != plain, "the picture is the same"
 
