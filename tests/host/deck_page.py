@@ -117,15 +117,18 @@ RUN = """async () => {
     let image
     await new Promise((done, failed) => {
         api.addEventListener("executed", ({ detail }) => {
-            image = detail.output?.images?.[0] ?? image
-            if (detail.output?.images) shown.set(String(detail.display_node ?? detail.node), detail.output.images[0].filename)
+            const first = detail.output?.images?.[0]
+            if (first) shown.set(String(detail.display_node ?? detail.node), (image = first).filename)
         })
         api.addEventListener("execution_success", done, { once: true })
         api.addEventListener("execution_error", e => failed(new Error(JSON.stringify(e.detail))), { once: true })
         app.queuePrompt(0, 1)
     })
     // Nodes grow by what a run shows on them, when the picture has come. Until then the workflow is not at rest.
-    const waits = node => shown.has(String(node.id)) && !node.imgs?.some(i => i.complete && i.src.includes(shown.get(String(node.id))))
+    const waits = node => {
+        const name = shown.get(String(node.id))
+        return name && !node.imgs?.some(i => i.complete && i.src.includes(name))
+    }
     const sizes = () => JSON.stringify(app.canvas.graph.nodes.map(n => [...n.size]))
     for (let same = 0, before = "", left = 600; same < 10 && left; left--) {
         await new Promise(requestAnimationFrame)
