@@ -13,8 +13,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -24,15 +23,12 @@ import torch
 from torch import Tensor
 
 from ..strategies import LoraSum
+from .upload import uploaded
 
 logger = logging.getLogger("lora_deck")
 
 BUDGET = "LORA_DECK_FACTOR_MIB"
 """Environment variable: MiB of factors on each device. Without it a quarter of the device's memory; 0 keeps none."""
-_UPLOADS = 4
-"""Threads that read factors out of mapped files."""
-_BATCH = 1 << 26
-"""Bytes that go to the device at once, if more than one factor is among them."""
 
 
 SOMETHING = torch.zeros(1)
@@ -156,7 +152,7 @@ class FactorStore:
             _make_room(kept, chosen, _budget(device))
             missing = [factors for ref, factors in chosen.items() if ref not in kept.entries]
             try:
-                for factors, entry in zip(missing, _uploaded(missing, device), strict=True):
+                for factors, entry in zip(missing, uploaded(missing, device), strict=True):
                     kept.entries[weakref.ref(factors, _drop(kept))] = (*entry, factors.size)
             except torch.cuda.OutOfMemoryError:
                 kept.entries.clear()
@@ -213,60 +209,6 @@ def _make_room(kept: _Kept, chosen: Mapping[Any, SharedFactors], budget: int) ->
             break
         gone = kept.entries.pop(ref, None)
         size -= gone[2] if gone else 0
-
-
-def _uploaded(wanted: Sequence[SharedFactors], device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """(U, D) of each: many factors in one copy to pinned memory and one to the device, by a few threads.
-
-    Copies of single factors by more threads take longer than the transfer: they wait for the interpreter.
-    """
-    local = threading.local()
-
-    def upload(batch: Sequence[SharedFactors]) -> list[tuple[Tensor, Tensor]]:
-        kind = batch[0].dtype
-        size = sum(factors.size for factors in batch)
-        if getattr(local, "pinned", None) is None or local.pinned.nbytes < size:
-            local.pinned = torch.empty(max(size, _BATCH), dtype=torch.uint8, pin_memory=True)
-        staged = local.pinned[:size].view(kind)
-        torch.cat([f.flatten().to(kind) for factors in batch for f in (*factors.downs, *factors.ups)], out=staged)
-        there = staged.to(device, non_blocking=True)
-        copied = torch.cuda.current_stream(device).record_event()
-        found = []
-        start = 0
-        for factors in batch:
-            ranks = sum(factors.ranks)
-            end = start + sum(down.numel() for down in factors.downs)
-            # A copy of its own, so that its memory is free as soon as it is dropped.
-            downs = there[start:end].view(ranks, -1).clone()
-            start = end
-            end = start + sum(up.numel() for up in factors.ups)
-            pieces = torch.split(there[start:end], [up.numel() for up in factors.ups])
-            ups = [piece.view(up.shape[0], -1) for piece, up in zip(pieces, factors.ups, strict=True)]
-            found.append((torch.cat(ups, 1) if len(ups) > 1 else ups[0].clone(), downs))
-            start = end
-        copied.synchronize()
-        return found
-
-    def on_device(batch: Sequence[SharedFactors]) -> list[tuple[Tensor, Tensor]]:
-        with torch.cuda.device(device), torch.no_grad():
-            return upload(batch)
-
-    with ThreadPoolExecutor(_UPLOADS) as pool:
-        return [pair for pairs in pool.map(on_device, _batches(wanted)) for pair in pairs]
-
-
-def _batches(wanted: Sequence[SharedFactors]) -> Iterator[list[SharedFactors]]:
-    """The factors in order, as many of one type together as fit a batch."""
-    batch: list[SharedFactors] = []
-    size = 0
-    for factors in wanted:
-        if batch and (size + factors.size > _BATCH or factors.dtype != batch[0].dtype):
-            yield batch
-            batch, size = [], 0
-        batch.append(factors)
-        size += factors.size
-    if batch:
-        yield batch
 
 
 def _list_as_loaded(kept: _Kept) -> None:

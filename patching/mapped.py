@@ -7,17 +7,19 @@ stack costs. Whatever is unusual about a file is left to the host's own reader, 
 from __future__ import annotations
 
 import json
+import math
 import mmap
+import os
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import comfy.utils
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,17 +38,10 @@ _TYPES = {
     "I8": torch.int8,
     "U8": torch.uint8,
 }
-_NOT_FINITE = {
-    "F64": (8, 0x7FF0_0000_0000_0000),
-    "F32": (4, 0x7F80_0000),
-    "F16": (2, 0x7C00),
-    "BF16": (2, 0x7F80),
-    "F8_E4M3": (1, 0x7F),
-    "F8_E5M2": (1, 0x7C),
-}
-"""Type → (bytes, the smallest positive bits that are NaN or infinite)."""
-_CHUNK = 1 << 19
-"""Bytes that stay in a core's cache between two passes."""
+_NOT_FINITE = {"F8_E4M3": 0x7F, "F8_E5M2": 0x7C}
+"""Type that torch has no arithmetic for → the smallest positive bits that are NaN or infinite."""
+_FINITE = {"F64", "F32", "F16", "BF16", *_NOT_FINITE}
+"""Types that are floating-point."""
 _checks = ThreadPoolExecutor(4, "lora_deck_check")
 
 
@@ -79,12 +74,49 @@ def _place(name: str, entry: Mapping[str, Any]) -> Place | None:
 
 
 @dataclass(frozen=True, eq=False)
+class Source:
+    """A mapped file as it is read past its mapping."""
+
+    path: str
+    handle: int
+    """A descriptor that is open as long as the mapping is."""
+    start: int
+    """Bytes before the tensors."""
+
+
+_sources: dict[int, Source] = {}
+"""By the address of the first tensor's bytes; none where the system has no `preadv`."""
+
+
+def source_of(tensor: Tensor) -> tuple[Source, int] | None:
+    """(file, byte of it where the tensor begins) of a view into a mapped file, `None` for any other tensor."""
+    found = _sources.get(tensor.untyped_storage().data_ptr())
+    return None if found is None else (found, found.start + int(tensor.storage_offset()) * tensor.itemsize)
+
+
+@dataclass(frozen=True, eq=False)
 class Table:
     """What a header says of the tensors. Files of one trainer, rank and type share it; compared by identity."""
 
     places: tuple[Place, ...]
     end: int
     """Of the last tensor, in bytes behind the header."""
+
+
+class _Values:
+    """A file's bytes behind the header, as numbers."""
+
+    def __init__(self, whole: Tensor) -> None:
+        self._bytes = whole
+        self._typed: dict[str, Tensor] = {}
+
+    def of_type(self, kind: str) -> Tensor:
+        """Everything behind the header as numbers of one type."""
+        typed = self._typed.get(kind)
+        if typed is None:
+            size = _TYPES[kind].itemsize
+            typed = self._typed[kind] = self._bytes[: len(self._bytes) // size * size].view(_TYPES[kind])
+        return typed
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +127,7 @@ class MappedFile:
     metadata: Mapping[str, str]
     sound: Future[bool]
     """Whether all tensors but alphas are floating-point and finite."""
-    _bytes: Tensor
-    _typed: dict[str, Tensor] = field(default_factory=dict)
+    _values: _Values
 
     def tensors(self) -> dict[str, Tensor]:
         """All of them, by name."""
@@ -104,24 +135,17 @@ class MappedFile:
 
     def tensor(self, place: Place) -> Tensor:
         """One of them."""
-        return self._of_type(place.kind).as_strided(place.shape, place.strides, place.first)
+        return self._values.of_type(place.kind).as_strided(place.shape, place.strides, place.first)
 
     def numbers(self, places: Sequence[Place]) -> list[float]:
         """The values of tensors of one number each."""
         found: dict[Place, float] = {}
         for kind in {place.kind for place in places}:
-            typed = self._of_type(kind)
+            typed = self._values.of_type(kind)
             of_kind = [place for place in places if place.kind == kind]
             values = typed[torch.tensor([place.first for place in of_kind])]
             found.update(zip(of_kind, values.to(torch.float64).tolist(), strict=True))
         return [found[place] for place in places]
-
-    def _of_type(self, kind: str) -> Tensor:
-        typed = self._typed.get(kind)
-        if typed is None:
-            size = _TYPES[kind].itemsize
-            typed = self._typed[kind] = self._bytes[: len(self._bytes) // size * size].view(_TYPES[kind])
-        return typed
 
 
 def map_file(path: str) -> MappedFile | None:
@@ -138,10 +162,19 @@ def map_file(path: str) -> MappedFile | None:
         with Path(path).open("rb") as file:
             # A private mapping, because torch asks for one that may be written to; nothing writes.
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            whole = torch.frombuffer(mapped, dtype=torch.uint8, offset=start)
+            if hasattr(os, "preadv"):
+                address = whole.untyped_storage().data_ptr()
+                _sources[address] = Source(path, os.dup(file.fileno()), start)
+                weakref.finalize(mapped, _unmapped, address).atexit = False
     except (HeaderError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    whole = torch.frombuffer(mapped, dtype=torch.uint8, offset=start)
-    return MappedFile(table, metadata, _checks.submit(_is_sound, mapped, start, table.places), whole)
+    values = _Values(whole)
+    return MappedFile(table, metadata, _checks.submit(_is_sound, values, table.places), values)
+
+
+def _unmapped(address: int) -> None:
+    os.close(_sources.pop(address).handle)
 
 
 _METADATA = '{"__metadata__":'
@@ -172,25 +205,31 @@ def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
-def _is_sound(mapped: Any, start: int, places: Sequence[Place]) -> bool:
+def _is_sound(values: _Values, places: Sequence[Place]) -> bool:
+    """One call for each run of tensors: many short ones would wait for the interpreter that reads the next file."""
     for kind, begin, end in _runs(places):
-        if kind not in _NOT_FINITE:
+        if kind not in _FINITE:
             return False
-        size, least = _NOT_FINITE[kind]
-        # Read as numbers with a sign the bits of positive values keep their order, read without one those of negatives.
-        for first in range(begin, end, _CHUNK):
-            count = (min(first + _CHUNK, end) - first) // size
-            signed = np.frombuffer(mapped, f"<i{size}", count, start + first)
-            if signed.max() >= least or signed.view(f"<u{size}").max() >= least + (1 << (8 * size - 1)):
+        run = values.of_type(kind)[begin // _TYPES[kind].itemsize : end // _TYPES[kind].itemsize]
+        if kind in _NOT_FINITE:
+            if not _is_finite_byte(run.view(torch.uint8), _NOT_FINITE[kind]):
                 return False
+        elif not all(math.isfinite(value) for value in torch.aminmax(run)):
+            # A NaN is both the smallest and the largest.
+            return False
     return True
+
+
+def _is_finite_byte(run: Tensor, least: int) -> bool:
+    signed = run.view(torch.int8).numpy()
+    return bool(signed.max() < least and signed.view("u1").max() < least + 0x80)
 
 
 def _runs(places: Sequence[Place]) -> Iterator[tuple[str, int, int]]:
     """(type, begin, end) of neighbours of one type; alphas that are no floats are not looked at."""
     run: list[Any] = []
     for place in sorted(places, key=lambda p: p.begin):
-        if place.name.endswith("alpha") and place.kind not in _NOT_FINITE:
+        if place.name.endswith("alpha") and place.kind not in _FINITE:
             continue
         if run and run[0] == place.kind and run[2] == place.begin:
             run[2] = place.end

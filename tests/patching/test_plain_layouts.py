@@ -23,6 +23,7 @@ def filled(monkeypatch: pytest.MonkeyPatch, comfy: Any) -> Iterator[list[Any]]:
     from lora_deck.patching.plain import PlainLayout
 
     opening._files.clear()
+    opening._layouts.clear()
     found: list[Any] = []
     fill = PlainLayout.fill
 

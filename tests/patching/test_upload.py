@@ -1,0 +1,142 @@
+"""Factors read past the mapping are the file's, whatever their place in it; on a CPU the same code reads them."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .test_files import save
+
+CPU = "cpu"
+
+
+def write(folder: Path, name: str, seed: int, rank: int, dtype: Any = None, alpha: bool = True) -> Path:
+    """A file of linear layers and convolutions of odd sizes."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for i, (out, inner, *kernel) in enumerate([(17, 33), (5, 7, 3, 3), (128, 64), (9, 21)] * 5):
+        ones = [1] * len(kernel)
+        tensors[f"m{i}.lora_up.weight"] = torch.randn(out, rank, *ones, generator=generator).to(dtype or torch.float16)
+        tensors[f"m{i}.lora_down.weight"] = torch.randn(rank, inner, *kernel, generator=generator).to(
+            dtype or torch.float16
+        )
+        if alpha:
+            tensors[f"m{i}.alpha"] = torch.tensor(float(i), dtype=torch.float32)
+    return save(folder / f"{name}.safetensors", tensors)
+
+
+def shared(*paths: Path, rank: int | None = None) -> list[Any]:
+    """The factors of each weight that the files change; `rank`: of the first file, cut down."""
+    from lora_deck.patching.factors import SharedFactors
+    from lora_deck.patching.mapped import map_file
+
+    files = []
+    for path in paths:
+        mapped = map_file(str(path))
+        assert mapped is not None
+        files.append(mapped.tensors())
+    cut = [slice(rank), *[slice(None)] * (len(files) - 1)]
+    return [
+        SharedFactors(
+            tuple(file[f"m{i}.lora_up.weight"][:, c] for file, c in zip(files, cut, strict=True)),
+            tuple(file[f"m{i}.lora_down.weight"][c] for file, c in zip(files, cut, strict=True)),
+        )
+        for i in range(20)
+    ]
+
+
+def check(factors: list[Any], pairs: list[Any]) -> None:
+    import torch
+
+    for one, (u, d) in zip(factors, pairs, strict=True):
+        assert u.dtype == d.dtype == one.dtype
+        assert torch.equal(u, torch.cat([up.flatten(1).to(one.dtype) for up in one.ups], 1))
+        assert torch.equal(d, torch.cat([down.flatten(1).to(one.dtype) for down in one.downs]))
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch, comfy: Any) -> list[Any]:
+    from lora_deck.patching import upload
+
+    found: list[Any] = []
+    real = upload._fill
+
+    def watched(memory: Any, job: Any) -> None:
+        found.append(job)
+        real(memory, job)
+
+    monkeypatch.setattr(upload, "_fill", watched)
+    return found
+
+
+@pytest.mark.parametrize(("piece", "batch"), [(1 << 25, 1 << 29), (1000, 9000), (64, 1)])
+def test_factors_are_the_files(
+    tmp_path: Path, reads: list[Any], monkeypatch: pytest.MonkeyPatch, piece: int, batch: int
+) -> None:
+    import torch
+    from lora_deck.patching import upload
+
+    monkeypatch.setattr(upload, "_PIECE", piece)
+    monkeypatch.setattr(upload, "_BATCH", batch)
+    factors = shared(write(tmp_path, "a", 1, 3), write(tmp_path, "b", 2, 8, alpha=False), write(tmp_path, "c", 3, 1))
+    check(factors, upload.uploaded(factors, torch.device(CPU)))
+    assert reads and all(job.length <= piece for job in reads)
+    whole = sum(f.size for f in factors)
+    assert whole <= sum(job.length for job in reads) < whole * (1.2 if batch > whole else 30)
+
+
+def test_a_rank_that_is_cut_down(tmp_path: Path, reads: list[Any]) -> None:
+    import torch
+    from lora_deck.patching.upload import uploaded
+
+    factors = shared(write(tmp_path, "a", 1, 6), write(tmp_path, "b", 2, 2), rank=4)
+    assert not factors[0].ups[0].is_contiguous()
+    check(factors, uploaded(factors, torch.device(CPU)))
+    assert reads
+
+
+def test_other_types_and_tensors_of_no_file_are_copied(tmp_path: Path, reads: list[Any]) -> None:
+    import torch
+    from lora_deck.patching.factors import SharedFactors
+    from lora_deck.patching.upload import uploaded
+
+    mixed = shared(write(tmp_path, "a", 1, 3), write(tmp_path, "b", 2, 3, torch.float32))
+    plain = shared(write(tmp_path, "c", 3, 2, torch.bfloat16))
+    loose = [SharedFactors(tuple(up.clone() for up in f.ups), tuple(d.clone() for d in f.downs)) for f in plain]
+    factors = [f for group in zip(mixed, plain, loose, strict=True) for f in group]
+    check(factors, uploaded(factors, torch.device(CPU)))
+    assert {Path(job.source.path).stem for job in reads} == {"c"}
+
+
+def test_a_file_that_became_shorter_is_said(
+    tmp_path: Path, comfy: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import torch
+    from lora_deck.patching import upload
+
+    factors = shared(write(tmp_path, "a", 1, 3))
+    monkeypatch.setattr(os, "preadv", lambda *_: 0)
+    check(factors, upload.uploaded(factors, torch.device(CPU)))
+    assert "a.safetensors has become shorter" in caplog.text
+
+
+def test_handles_go_with_their_mappings(tmp_path: Path, comfy: Any) -> None:
+    from lora_deck.patching import mapped
+
+    gc.collect()
+    before = dict(mapped._sources)
+    factors = shared(write(tmp_path, "a", 1, 3))
+    (address,) = mapped._sources.keys() - before.keys()
+    handle = mapped._sources[address].handle
+    os.fstat(handle)
+    del factors
+    gc.collect()
+    assert mapped._sources.keys() == before.keys()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(handle)
