@@ -136,6 +136,7 @@ def _notes(entry: OpenedEntry) -> list[str]:
         unread
         + elsewhere
         + [f"{name}: {said}." for said in entry.ranks.notes]
+        + ([f"{name}: {entry.opened.note}."] if entry.opened.note else [])
         + [
             f"{name}: {module} left out, {reason}."
             for module, reason in (

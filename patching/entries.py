@@ -10,8 +10,9 @@ from .. import library
 from ..library import LoraFile
 from ..library.header import uncollected
 from ..stack.entry import LoraEntry, SamplingPass
-from ..stack.errors import AmbiguousLoraError, LoraNotFoundError
+from ..stack.errors import AmbiguousLoraError, LoraFileError, LoraNotFoundError
 from ..stack.stack import LoraStack
+from .experts import expert_of
 from .fit import check_fit
 from .keymap import Side, blocks_of
 from .match import Matching, Shapes, match
@@ -88,7 +89,7 @@ def open_entries(
     with uncollected():
         files: list[OpenFile] = []
         for item in items:
-            files.append(open_file(item.file))
+            files.append(_for_this_expert(item.file, open_file(item.file), clones.get("unet")))
             progress.step()
         matched: list[dict[Side, Matching]] = []
         for item, opened in zip(items, files, strict=True):
@@ -98,6 +99,21 @@ def open_entries(
             )
             progress.step()
     return [_opened(*found, clones) for found in zip(items, files, matched, strict=True)]
+
+
+def _for_this_expert(file: LoraFile, opened: OpenFile, model: Patcher | None) -> OpenFile:
+    """What of a file for two experts is for the model."""
+    if opened.experts is None or model is None:
+        return opened
+    expert = expert_of(model)
+    if expert is None:
+        raise LoraFileError(
+            file.path,
+            "holds a LoRA for each of two experts (high and low noise), and the name of the model's file does not say "
+            "which of them the model is. Load a model with 'high' or 'low' in its file's name, or use a LoRA file for "
+            "each expert.",
+        )
+    return opened.experts[expert]
 
 
 def _opened(

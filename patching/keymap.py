@@ -15,6 +15,7 @@ import torch
 from ..stack.architectures import detect
 from ..stack.blocks import BlockLayout, layout_of
 from .adapter import Offset, Rearrange
+from .head_order import HEAD_BY_HEAD
 from .host_names import corrections, more_names
 from .names import FlatNames, Found, flat, flat_text, flat_text_key
 from .renames import Part
@@ -69,6 +70,15 @@ class KeyMap:
         found = self._flat.find_rows(flat(module)) if self._side == "unet" else None
         targets = [self._target(target, parameter) for target in found or ()]
         return tuple(t for t in targets if t is not None) if None not in targets else ()
+
+    def heads_in_turn(self, module: str, target: Target) -> int | None:
+        """The number of heads where the file's rows are q, k and v of one head after the other, and ours are not."""
+        if self.architecture not in HEAD_BY_HEAD or not HEAD_BY_HEAD[self.architecture].fullmatch(module):
+            return None
+        model = self._model()
+        assert model is not None
+        heads: int = comfy.utils.get_attr(model, target.key.rsplit(".", 2)[0]).heads
+        return heads
 
     def has_other_block(self, module: str) -> bool:
         """Whether the module would exist here with another block number."""

@@ -12,7 +12,7 @@ import torch
 
 from ..library import LoraFile
 from ..stack.errors import LoraFileError
-from ..strategies import Lora, Rows, Strategy, StrategyError, check_values
+from ..strategies import ByHead, Lora, Rows, Strategy, StrategyError, check_values
 from .adapter import Offset
 from .keymap import KeyMap, Side, Target, key_map, shape_of
 from .open import OpenFile
@@ -152,7 +152,8 @@ def _places(
     """Where a change goes: one weight, or the several that are its rows here."""
     target = names.find(module, parameter)
     if target is not None:
-        yield target, strategy
+        heads = names.heads_in_turn(module, target)
+        yield target, strategy if heads is None else ByHead(strategy, heads)
         return
     rows = names.find_rows(module, parameter)
     heights = [shape_of(model, target)[0] for target in rows]

@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 _PREFIX = re.compile(
     r"(?:base_model[._]model[._]|(?:model[._])?diffusion_model[._]|conditional_transformer\.|transformer(?:_2)?\.|unet\."
-    r"|net\.|pipe\.|dit\.|module\.|_orig_mod\."
+    r"|net\.|pipe\.|dit2?\.|module\.|_orig_mod\.|(?:high|low)_noise(?:_model)?[._]"
     r"|(?:lora|loha|lokr|oft|boft|ia3|glora|dora)_(?:prior_unet|unet|transformer|dit)__?|lycoris_(?:unet_)?)"
 )
 _WORDS = re.compile(r"(?:transformer_(?!blocks_)|(?:diffusion_model|model|unet|net|dit|module)_)")

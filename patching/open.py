@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from ..stack.architectures import candidates
 from ..stack.errors import LoraFileError
 from ..strategies import ConflictError, FileModules, FileSettings, read
 from .embeddings import Embedding, split_bundle
+from .experts import EXPERTS, Expert, parted
 from .mapped import MappedFile, Table, map_file
 from .plain import PlainLayout, plain_layout
 from .settings import config_beside, fingerprint_of, read_settings
@@ -44,11 +45,19 @@ class OpenFile:
     layout: PlainLayout | None = None
     """Shared by files of plain LoRAs that differ in nothing but their numbers."""
 
+    experts: Mapping[Expert, OpenFile] | None = None
+    """What of it is for each of two experts of which a model is one; `None` for other files."""
+    note: str = ""
+    """What the report says of it."""
+
     @property
     def is_sound(self) -> bool:
         """Whether no tensor needs a look at its values."""
         return self.check is not None and self.check.result()
 
+
+_NUNCHAKU = (".lora_down", ".lora_up")
+"""Endings that nunchaku's converter writes (nunchaku/lora/flux/nunchaku_converter.py), and nobody else."""
 
 _files: OrderedDict[Hashable, OpenFile] = OrderedDict()
 _layouts: weakref.WeakKeyDictionary[Table, PlainLayout] = weakref.WeakKeyDictionary()
@@ -98,7 +107,7 @@ def _read_mapped(path: str, version: Hashable, config: Path | None, mapped: Mapp
         return OpenFile(version, modules, layout.keys, layout.looks_like, (), mapped.sound, layout)
     tensors = mapped.tensors()
     opened = _read(path, version, tensors, settings, mapped.sound)
-    if settings is not None or opened.embeddings:
+    if settings is not None or opened.embeddings or opened.experts:
         return opened
     layout = plain_layout(mapped, tensors, opened.modules, opened.looks_like)
     if layout is not None:
@@ -110,6 +119,12 @@ def _read(
     path: str, version: Hashable, tensors: dict[str, Tensor], settings: FileSettings | None, check: Future[bool] | None
 ) -> OpenFile:
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    if any(key.endswith(_NUNCHAKU) for key in shapes):
+        raise LoraFileError(
+            path,
+            "is packed for Nunchaku's kernels (keys like 'lora_down' without 'weight', numbers in the order of a GPU's "
+            "lanes). Use the file that it was converted from, or Nunchaku's own LoRA loader on its own model.",
+        )
     try:
         others, embeddings = split_bundle(tensors)
         modules = read(comfy.lora_convert.convert_lora(others), settings)
@@ -117,4 +132,24 @@ def _read(
         raise LoraFileError(
             path, f"{error}. A file that was merged from two holds both; ask its author, or remove one set of keys."
         ) from error
-    return OpenFile(version, modules, len(shapes), candidates(shapes), embeddings, check)
+    opened = OpenFile(version, modules, len(shapes), candidates(shapes), embeddings, check)
+    return replace(opened, experts=_experts(opened))
+
+
+def _experts(opened: OpenFile) -> Mapping[Expert, OpenFile] | None:
+    """The same file twice, each with what is for one expert; what is for neither is for both."""
+    modules = opened.modules
+    owners = parted(modules.modules)
+    if owners is None:
+        return None
+    found: dict[Expert, OpenFile] = {}
+    for expert in EXPERTS:
+        own = {name: module for name, module in modules.modules.items() if owners.get(name, expert) == expert}
+        found[expert] = replace(
+            opened,
+            version=(opened.version, expert),
+            modules=FileModules.of(own, modules.unrecognised, modules.broken),
+            note=f"{len(modules.modules) - len(own)} of its modules are for the other expert, "
+            f"and this model is the one for {expert} noise",
+        )
+    return found

@@ -23,7 +23,7 @@ from ..library.hashing import hash_file
 from ..stack.blocks import BlockLayout
 from ..stack.entry import LoraEntry
 from ..stack.rank_limit import RankLimit
-from ..strategies import Limit, Limited, Rows, Strategy, has_rank, inner, limited, with_factors
+from ..strategies import ByHead, Limit, Limited, Rows, Strategy, has_rank, inner, limited, with_factors
 from . import rank_cache
 from .blocks import block_of, in_order
 from .keymap import Side
@@ -98,13 +98,13 @@ def _key(opened: OpenFile, found: Match) -> tuple[str, str]:
 
 def _own(strategy: Strategy) -> Strategy:
     """The strategy of the file, of which a match may see some rows."""
-    return strategy.inner if isinstance(strategy, Rows) else strategy
+    return strategy.inner if isinstance(strategy, Rows | ByHead) else strategy
 
 
 def _under(limit: RankLimit, opened: OpenFile, found: Match, left: Left) -> Match:
     own = _own(found.strategy)
     short = shortened(limit, own, left[_key(opened, found)])
-    strategy = replace(found.strategy, inner=short) if isinstance(found.strategy, Rows) else short
+    strategy = replace(found.strategy, inner=short) if isinstance(found.strategy, Rows | ByHead) else short
     return replace(found, strategy=strategy)
 
 

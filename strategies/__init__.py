@@ -12,6 +12,7 @@ from .base import (
     pack,
     unpack,
 )
+from .heads import ByHead
 from .lora import Lora
 from .lora_sum import LoraSum
 from .matrix import Kronecker, Limit, Matrix, Product, Whole, cosine, inner, may_sketch, rows_of
@@ -24,6 +25,7 @@ from .settings import AdapterSettings, FileSettings
 
 __all__ = [
     "AdapterSettings",
+    "ByHead",
     "Claim",
     "ConflictError",
     "Factors",

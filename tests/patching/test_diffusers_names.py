@@ -257,3 +257,50 @@ def test_diffusers_counts_the_norms_of_hunyuan_dit_otherwise(comfy: Any) -> None
     ):
         target = names.find(module, "weight")
         assert target is not None and target.key == f"diffusion_model.{key}.weight"
+
+
+@pytest.mark.parametrize("prefix", ["", "pipe.dit.", "diffusion_model."])
+@pytest.mark.parametrize("family", ["lora", "dora"])
+@pytest.mark.parametrize("method", ["patch", "live"])
+def test_heads_that_keep_q_k_and_v_together(
+    comfy: Any, lora_folder: Path, prefix: str, family: str, method: Any
+) -> None:
+    """MiniMax H3: DiffSynth's rows go head by head (`qkv.view(total, heads, 3, size)`), the host's do not."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    config, _ = CUT["minimax-h3"]
+    entry = layouts.models()["minimax-h3"]
+    patcher = of_class(comfy, entry["class"], {**entry["config"], **config})
+    module = f"{prefix}blocks.0.attn.qkv_proj"
+    file = lora_folder / "d.safetensors"
+    write_lora(file, {module: (3 * 6 * 16, 64)}, seed=3)
+    tensors = load_file(file)
+    if family == "dora":
+        tensors[f"{module}.dora_scale"] = torch.rand(3 * 6 * 16, 1, generator=torch.Generator().manual_seed(4)) + 0.5
+        save_file(tensors, file)
+    key = "diffusion_model.blocks.0.attn.qkv_proj.weight"
+    base = patched(patcher)[key]
+
+    def by_head(weight: Any) -> Any:
+        return weight.reshape(3, 6, 16, -1).transpose(0, 1).reshape(weight.shape)
+
+    def by_kind(weight: Any) -> Any:
+        return weight.reshape(6, 3, 16, -1).transpose(0, 1).reshape(weight.shape)
+
+    in_turn = prefix != "diffusion_model."
+    changed = by_head(base) if in_turn else base
+    changed = changed + tensors[f"{module}.lora_up.weight"] @ tensors[f"{module}.lora_down.weight"] / 2
+    if family == "dora":
+        changed = changed * (tensors[f"{module}.dora_scale"] / changed.norm(dim=1, keepdim=True))
+    expected = by_kind(changed) if in_turn else changed
+    applied = apply(patcher, None, "<lora:d>", method=method).model
+    if method == "patch":
+        torch.testing.assert_close(patched(applied)[key], expected, rtol=1e-5, atol=1e-5)
+        return
+    from .live import sampling as s
+
+    layer = patcher.model.diffusion_model.blocks[0].attn.qkv_proj
+    x = torch.randn(2, 5, 64, generator=torch.Generator().manual_seed(5))
+    got = s.inside(applied, lambda: layer(x))
+    torch.testing.assert_close(got, x @ expected.mT, rtol=1e-4, atol=1e-4)
