@@ -55,13 +55,10 @@ class FactorTensors(Protocol):
         """Bytes on the device."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """A tensor's bytes in a file."""
-
-    source: Source
-    begin: int
-    end: int
+_Span = tuple[Source, int, int]
+"""(file, first byte of a tensor, byte after its last)."""
+_Spans = tuple[list[_Span], list[_Span]]
+"""Of the ups and of the downs of one weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +75,8 @@ class _Job:
 class _Batch:
     """Factors whose bytes are on their way."""
 
-    items: Sequence[FactorTensors]
-    numbers: Sequence[int]
+    items: Sequence[tuple[int, FactorTensors, _Spans]]
+    """(number, factors, where they lie)."""
     memory: Tensor
     places: Mapping[_Span, int]
     reading: Sequence[Future[None]]
@@ -107,8 +104,9 @@ def _read(wanted: Sequence[FactorTensors], device: torch.device) -> Iterator[tup
     reader = _Reader(device)
     with ThreadPoolExecutor(_READERS, "lora_deck_read") as pool:
         ahead: _Batch | None = None
-        for numbers in _batches(wanted, [i for i, factors in enumerate(wanted) if _is_mapped(factors)], _BATCH):
-            batch = _begin([wanted[i] for i in numbers], numbers, device, reader, pool)
+        for numbers in _batches(wanted, _BATCH):
+            lying = ((i, wanted[i], _spans(wanted[i])) for i in numbers)
+            batch = _begin([(i, one, spans) for i, one, spans in lying if spans is not None], device, reader, pool)
             if ahead is not None:
                 yield from _joined(ahead)
             ahead = batch
@@ -147,28 +145,33 @@ def _fill(memory: Tensor, job: _Job) -> None:
         done += count
 
 
-def _is_mapped(factors: FactorTensors) -> bool:
-    return all(t.dtype == factors.dtype and source_of(t) is not None for t in (*factors.ups, *factors.downs))
+def _spans(factors: FactorTensors) -> _Spans | None:
+    """`None` where one of them lies in no mapped file, or in another type than the device gets."""
+    found: _Spans = ([], [])
+    for tensors, spans in zip((factors.ups, factors.downs), found, strict=True):
+        for tensor in tensors:
+            place = source_of(tensor) if tensor.dtype == factors.dtype else None
+            if place is None:
+                return None
+            source, begin = place
+            spans.append((source, begin, begin + _extent(tensor) * tensor.itemsize))
+    return found
 
 
-def _span(tensor: Tensor) -> _Span:
-    found = source_of(tensor)
-    assert found is not None
-    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return _Span(found[0], found[1], found[1] + (last + 1) * tensor.itemsize)
+def _extent(tensor: Tensor) -> int:
+    """Elements from the first to the last of a view."""
+    if tensor.is_contiguous():
+        return tensor.numel()
+    return 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
 
 
 def _begin(
-    items: Sequence[FactorTensors],
-    numbers: Sequence[int],
-    device: torch.device,
-    reader: _Reader,
-    pool: ThreadPoolExecutor,
+    items: Sequence[tuple[int, FactorTensors, _Spans]], device: torch.device, reader: _Reader, pool: ThreadPoolExecutor
 ) -> _Batch:
-    spans = {_span(tensor) for factors in items for tensor in (*factors.ups, *factors.downs)}
-    places, jobs, size = _arranged(sorted(spans, key=lambda span: (span.source.handle, span.begin, span.end)))
+    spans = {span for _, _, both in items for some in both for span in some}
+    places, jobs, size = _arranged(sorted(spans, key=lambda span: (span[0].handle, *span[1:])))
     memory = torch.empty(size, dtype=torch.uint8, device=device)
-    return _Batch(items, numbers, memory, places, [pool.submit(reader.read, job, memory) for job in jobs])
+    return _Batch(items, memory, places, [pool.submit(reader.read, job, memory) for job in jobs])
 
 
 def _arranged(spans: Sequence[_Span]) -> tuple[dict[_Span, int], list[_Job], int]:
@@ -178,15 +181,13 @@ def _arranged(spans: Sequence[_Span]) -> tuple[dict[_Span, int], list[_Job], int
     size = 0
     i = 0
     while i < len(spans):
-        first = spans[i]
-        end = first.end
-        base = size - first.begin
-        while i < len(spans) and spans[i].source is first.source and spans[i].begin <= end + _GAP:
-            places[spans[i]] = base + spans[i].begin
-            end = max(end, spans[i].end)
+        source, first, end = spans[i]
+        base = size - first
+        while i < len(spans) and spans[i][0] is source and spans[i][1] <= end + _GAP:
+            places[spans[i]] = base + spans[i][1]
+            end = max(end, spans[i][2])
             i += 1
-        for begin in range(first.begin, end, _PIECE):
-            jobs.append(_Job(first.source, begin, min(_PIECE, end - begin), base + begin))
+        jobs.extend(_Job(source, begin, min(_PIECE, end - begin), base + begin) for begin in range(first, end, _PIECE))
         # The next starts where numbers of any type may.
         size = (base + end + 15) // 16 * 16
     return places, jobs, size
@@ -195,25 +196,36 @@ def _arranged(spans: Sequence[_Span]) -> tuple[dict[_Span, int], list[_Job], int
 def _joined(batch: _Batch) -> Iterator[tuple[int, Pair]]:
     for reading in batch.reading:
         reading.result()
-    for number, factors in zip(batch.numbers, batch.items, strict=True):
+    for number, factors, (ups, downs) in batch.items:
         memory = batch.memory.view(factors.dtype)
+        yield (
+            number,
+            (
+                _beside([_there(memory, batch.places[s], t) for s, t in zip(ups, factors.ups, strict=True)], 1),
+                _beside([_there(memory, batch.places[s], t) for s, t in zip(downs, factors.downs, strict=True)], 0),
+            ),
+        )
 
-        def there(tensor: Tensor, memory: Tensor = memory) -> Tensor:
-            start = batch.places[_span(tensor)] // tensor.itemsize
-            return memory.as_strided(tensor.shape, tensor.stride(), start).flatten(1)
 
-        yield number, (_beside([there(up) for up in factors.ups], 1), _beside([there(d) for d in factors.downs], 0))
+def _there(memory: Tensor, place: int, tensor: Tensor) -> Tensor:
+    """A tensor's copy at a byte of `memory`, as a matrix."""
+    start = place // tensor.itemsize
+    if tensor.is_contiguous():
+        rows = tensor.shape[0]
+        columns = tensor.numel() // rows
+        return memory.as_strided((rows, columns), (columns, 1), start)
+    return memory.as_strided(tensor.shape, tensor.stride(), start).flatten(1)
 
 
 def _beside(parts: Sequence[Tensor], dim: int) -> Tensor:
     return torch.cat(list(parts), dim) if len(parts) > 1 else parts[0].clone(memory_format=torch.contiguous_format)
 
 
-def _batches(wanted: Sequence[FactorTensors], numbers: Sequence[int], most: int) -> Iterator[list[int]]:
-    """The numbers in order, as many of one type together as have `most` bytes."""
+def _batches(wanted: Sequence[FactorTensors], most: int) -> Iterator[list[int]]:
+    """Their numbers in order, as many of one type together as have `most` bytes."""
     batch: list[int] = []
     size = 0
-    for i in numbers:
+    for i in range(len(wanted)):
         if batch and (size + wanted[i].size > most or wanted[i].dtype != wanted[batch[0]].dtype):
             yield batch
             batch, size = [], 0
@@ -249,4 +261,4 @@ def _copied(wanted: Sequence[FactorTensors], device: torch.device) -> list[Pair]
     if not wanted:
         return []
     with ThreadPoolExecutor(_COPIERS) as pool:
-        return [pair for pairs in pool.map(copy, _batches(wanted, range(len(wanted)), _COPIED)) for pair in pairs]
+        return [pair for pairs in pool.map(copy, _batches(wanted, _COPIED)) for pair in pairs]
