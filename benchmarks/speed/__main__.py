@@ -112,9 +112,10 @@ def _check(bench: Any, folder: Path) -> list[str]:
 
 def _case(args: argparse.Namespace, case: str, bench: Any, folder: Path) -> dict[str, Any]:
     import report
+    import torch
     from accuracy import errors
     from lora_deck.library import resolve
-    from measure import interleaved, strengths_of, watched
+    from measure import bare, interleaved, strengths_of, watched
 
     for name in bench.names:
         # The server's library knows its files before anything is queued.
@@ -129,6 +130,8 @@ def _case(args: argparse.Namespace, case: str, bench: Any, folder: Path) -> dict
     found["unchanged, graph"] = report.unchanged(bench)
     if case != "mixed" and args.model != "flux":
         files = [folder / f"{name}.safetensors" for name in bench.names]
+        if not torch.cuda.is_available() or args.in_process == "cpu":
+            found["bare"] = bare(bench, files, report.named(bench, files[0]))
         chosen = report.sample(bench, files[0])
         strengths = [0.7, -0.45, 0.8, 0.35, 1.1, 0.6, -0.25, 0.9][: len(files)]
         found["error"] = {

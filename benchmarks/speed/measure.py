@@ -6,9 +6,10 @@ import gc
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -147,6 +148,29 @@ def interleaved(bench: Bench, ways: Sequence[str], turns: int, fresh: bool, warm
 def median(phases: Sequence[Phases], field: str) -> float:
     """Median of a field of `Phases`."""
     return statistics.median(getattr(p, field) for p in phases)
+
+
+def bare(bench: Bench, files: Sequence[Path], modules: Mapping[str, str]) -> float:
+    """Seconds of what a CPU cannot do without: all weights to fp32, one product in fp32 each, and back.
+
+    `modules`: name in the files → the model's key. Factors are joined and read before.
+    """
+    import comfy.utils
+    from safetensors import safe_open
+
+    opened = [safe_open(path, "pt") for path in files]
+    seconds = 0.0
+    for module, key in modules.items():
+        weight = comfy.utils.get_attr(bench.base.model, key)
+        factors = [[f.get_tensor(f"{module}.lora_{part}.weight").flatten(1) for f in opened] for part in ("up", "down")]
+        joined = torch.cat(factors[0], 1), torch.cat(factors[1], 0)
+        out = torch.empty_like(weight)
+        started = time.perf_counter()
+        wide = weight.detach().flatten(1).to(torch.float32)
+        wide.addmm_(joined[0].to(torch.float32), joined[1].to(torch.float32))
+        out.copy_(wide.view(weight.shape))
+        seconds += time.perf_counter() - started
+    return seconds
 
 
 @contextmanager

@@ -31,15 +31,21 @@ def unchanged(bench: Bench) -> float:
     return sorted(times)[2]
 
 
-def sample(bench: Bench, file: Path) -> dict[str, str]:
-    """Twelve modules of a file, evenly spaced → the model's keys."""
+def named(bench: Bench, file: Path) -> dict[str, str]:
+    """The modules of a file → the model's keys."""
     import comfy.lora
     from safetensors import safe_open
 
     names = comfy.lora.model_lora_keys_unet(bench.base.model, {})
     with safe_open(file, "pt") as opened:
         modules = sorted({key.split(".")[0] for key in opened.keys()})  # noqa: SIM118
-    return {module: names[module] for module in modules[:: max(1, len(modules) // 12)]}
+    return {module: names[module] for module in modules}
+
+
+def sample(bench: Bench, file: Path) -> dict[str, str]:
+    """Twelve modules of a file, evenly spaced → the model's keys."""
+    modules = named(bench, file)
+    return dict(list(modules.items())[:: max(1, len(modules) // 12)])
 
 
 def show(found: Mapping[str, Any]) -> None:
@@ -63,6 +69,9 @@ def show(found: Mapping[str, Any]) -> None:
         added = {way: steps[way] - steps["floor"] for way in ("chain", "ours")}
         print(f"each later step: floor {steps['floor']:.3f}, chain {added['chain']:+.3f}, ours {added['ours']:+.3f}")
     print(f"unchanged: graph {found['unchanged, graph'] * 1e3:.1f} ms")
+    if "bare" in found:
+        bare, ours = found["bare"], found["a strength changed"]["ours"]["whole"]
+        print(f"bare fp32 products and casts {bare:.3f}, ours ×{ours / bare:.2f} of it")
     if "error" in found:
         print("error of the delta   " + ", ".join(f"{way} {value:.3e}" for way, value in found["error"].items()))
     for way, memory in found["memory"].items():
