@@ -3,7 +3,7 @@
 import { empty, failed, noHits, offline, skeleton } from "./blank.mjs?v=0.1.0"
 import { fillCard, fault, isVideo, titleOf, video } from "./card.mjs?v=0.1.0"
 import { architectureOf, checkpointName } from "./checkpoint.mjs?v=0.1.0"
-import { h, iconButton } from "./dom.mjs?v=0.1.0"
+import { h, iconButton, renew } from "./dom.mjs?v=0.1.0"
 import { clearEverything } from "./filters.mjs?v=0.1.0"
 import { Flyout } from "./flyout.mjs?v=0.1.0"
 import { folderTiles, folderTree, foldersIn } from "./folders.mjs?v=0.1.0"
@@ -54,7 +54,7 @@ export class Deck {
         /** @type {any} */ this.frame = null
         this.list = new CardList(() => this.drawList(), error => this.showError(error))
         this.grid = new Grid({ fill: (e, i) => this.fill(e, i), need: (from, to) => this.list.need(from, to) }, t("deck.list"))
-        this.foot = new Foot()
+        this.foot = new Foot(() => this.takeFocus())
         this.flyout = new Flyout({
             weight: card => this.marks.get(card.id) ?? null,
             blurred: card => this.isBlurred(card),
@@ -213,8 +213,10 @@ export class Deck {
         const first = this.grid.total === 0
         this.grid.setTotal(this.list.total)
         if (this.list.total) {
-            this.blank.hidden = true
             this.grid.element.hidden = false
+            const held = this.blank.contains(document.activeElement)
+            this.blank.hidden = true
+            if (held) this.takeFocus()
             if (first && state.scroll) this.grid.element.scrollTop = state.scroll
             this.grid.refill()
         } else this.showNothing()
@@ -225,14 +227,21 @@ export class Deck {
 
     drawTail() {
         const hiding = this.concealed
-        this.grid.after.replaceChildren(...(hiding ? [h("p.ld-hid", null, count("deck.hidden", hiding, { name: titleOf(this.checkpoint.name) }), " ",
-            h("button.ld-link", { type: "button", onClick: () => update({ fits: false }) }, t("deck.show_them")))] : []))
+        renew(this.grid.after, hiding ? [h("p.ld-hid", null, count("deck.hidden", hiding, { name: titleOf(this.checkpoint.name) }), " ",
+            h("button.ld-link", { type: "button", onClick: () => update({ fits: false }) }, t("deck.show_them")))] : [], () => this.takeFocus())
         if (this.list.known && !this.list.total) this.showNothing()
+    }
+
+    /** Takes the keyboard's focus, where what had it is gone. The list does not scroll for it. */
+    takeFocus() {
+        const card = this.grid.alive.get(this.grid.focus)
+        const to = card?.checkVisibility() ? card : this.tools.search
+        to.focus({ preventScroll: true })
     }
 
     /** @param {Node} content */
     showBlank(content) {
-        this.blank.replaceChildren(content)
+        renew(this.blank, [content], () => this.takeFocus())
         this.blank.hidden = false
         this.grid.element.hidden = true
     }
@@ -257,17 +266,17 @@ export class Deck {
     showError(error) {
         clearInterval(this.retrying)
         this.retrying = undefined
-        if (!error) return this.notes.replaceChildren()
+        if (!error) return renew(this.notes, [], () => this.takeFocus())
         clearTimeout(this.slow)
         const again = () => {
             clearInterval(this.retrying)
             this.list.renew(this.grid.firstInView())
             this.recount()
         }
-        if (error.status) return this.notes.replaceChildren(failed(error.message, again))
+        if (error.status) return renew(this.notes, [failed(error.message, again)])
         let left = RETRY_S
         const note = offline(left, again)
-        this.notes.replaceChildren(note)
+        renew(this.notes, [note])
         this.retrying = setInterval(() => {
             left--
             const words = note.querySelector("span")

@@ -28,6 +28,26 @@ export function h(tag, given, ...children) {
     return element
 }
 
+const STOPS = "button, input, [tabindex]"
+
+/**
+ * Replaces what an element holds. The keyboard's focus stays at its place in it, and goes to `next` where nothing is left
+ * there: a focus that is lost is the page's, whose keys are the graph's.
+ *
+ * @param {HTMLElement} element
+ * @param {Node[]} content
+ * @param {() => void} [next]
+ */
+export function renew(element, content, next) {
+    const held = document.activeElement
+    const at = held && element.contains(held) ? [...element.querySelectorAll(STOPS)].indexOf(held) : -1
+    element.replaceChildren(...content)
+    if (at < 0) return
+    const left = /** @type {HTMLElement[]} */ ([...element.querySelectorAll(STOPS)])
+    if (left.length) left[Math.min(at, left.length - 1)].focus({ preventScroll: true })
+    else next?.()
+}
+
 // Own drawings on a grid of 24, with round strokes of 2.
 const PATHS = {
     search: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14ZM20.5 20.5 16 16",

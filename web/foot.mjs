@@ -1,13 +1,15 @@
 /** The foot of the deck: a notice with Undo, or the question how to connect; the selection; how far scan and hashing are. */
 
-import { h, icon, iconButton } from "./dom.mjs?v=0.1.0"
+import { h, icon, iconButton, renew } from "./dom.mjs?v=0.1.0"
 import { undo, undoDepth } from "./host.mjs?v=0.1.0"
 import { bytes, count, t } from "./words.mjs?v=0.1.0"
 
 const NOTICE_MS = 6000
 
 export class Foot {
-    constructor() {
+    /** @param {() => void} lost where the keyboard's focus goes when what it was on is gone */
+    constructor(lost) {
+        this.lost = lost
         this.notices = h("div", { role: "status" })
         this.question = h("div")
         this.selection = h("div")
@@ -19,7 +21,7 @@ export class Foot {
 
     /** @param {HTMLElement} part @param {...(Node|null)} content */
     put(part, ...content) {
-        part.replaceChildren(.../** @type {Node[]} */ (content.filter(Boolean)))
+        renew(part, /** @type {Node[]} */ (content.filter(Boolean)), this.lost)
         for (const each of [this.notices, this.question, this.selection, this.progress]) each.hidden = !each.firstChild
         this.element.hidden = [...this.element.children].every(each => !each.firstChild)
     }

@@ -48,8 +48,10 @@ export class Grid {
     setTotal(total) {
         this.total = total
         if (this.focus >= total) this.focus = Math.max(0, total - 1)
+        const held = this.space.contains(document.activeElement)
         for (const [index, element] of this.alive) if (index >= total) this.drop(index, element)
         this.measure()
+        if (held && !this.space.contains(document.activeElement)) this.setFocus(this.focus)
     }
 
     /** Reads the width and lays everything out anew. */

@@ -1,7 +1,7 @@
 /** The upper rows of the panel: search, filters and view, the chips of what is on, the path and the folder tree. */
 
 import { titleOf } from "./card.mjs?v=0.1.0"
-import { h, icon, iconButton } from "./dom.mjs?v=0.1.0"
+import { h, icon, iconButton, renew } from "./dom.mjs?v=0.1.0"
 import { activeChips, chip, filterPopover } from "./filters.mjs?v=0.1.0"
 import { crumbs, folderTree, treeView } from "./folders.mjs?v=0.1.0"
 import { openMenu } from "./menu.mjs?v=0.1.0"
@@ -16,6 +16,7 @@ export class Tools {
     constructor(deck) {
         this.deck = deck
         this.allTags = false
+        this.chipAt = 0
         /** @type {HTMLElement|null} */ this.filterBox = null
         /** @type {ReturnType<typeof setTimeout>|undefined} */ this.typing = undefined
         /** @type {HTMLInputElement} */ this.search = h("input", {
@@ -31,7 +32,7 @@ export class Tools {
         /** @type {any} */ this.viewButton = iconButton("view", t("view.label"), { class: "ld-ib--field", "aria-haspopup": "menu", "aria-expanded": "false",
             onClick: () => openMenu(t("view.label"), viewItems(), this.viewButton) })
         /** @type {HTMLElement} */ this.element = h("div.ld-tools", null, h("div.ld-field", null, icon("search"), this.search, this.clear), this.filterButton, this.viewButton)
-        this.chips = h("div.ld-chips", { role: "group", "aria-label": t("filters.active") })
+        this.chips = h("div.ld-chips", { role: "group", "aria-label": t("filters.active"), onKeydown: (/** @type {KeyboardEvent} */ event) => this.keyInChips(event), onFocusin: () => this.oneStop() })
         this.path = h("div.ld-path")
         /** @type {HTMLElement} */ this.tree = h("div", { style: { display: "contents" } })
     }
@@ -56,16 +57,38 @@ export class Tools {
             () => update({ fits: !state.fits }), undefined, { title: t("deck.fits_title", { name: title }) })
         if (fits && hiding) fits.append(h("span.ld-chip__n", null, count("deck.hidden_short", hiding)))
         const chips = [fits, ...activeChips()].filter(Boolean)
-        this.chips.replaceChildren(.../** @type {Node[]} */ (chips))
+        if (chips.length) this.chips.hidden = false
+        renew(this.chips, /** @type {Node[]} */ (chips), () => this.filterButton.focus())
         this.chips.hidden = !chips.length
+        this.oneStop()
         const direction = t(state.descending ? "view.descending" : "view.ascending")
-        this.path.replaceChildren(
+        renew(this.path, [
             iconButton("tree", t("folders.toggle"), { class: "ld-ib--24", "aria-expanded": String(state.tree), onClick: () => update({ tree: !state.tree }) }),
             crumbs(), h("span.ld-path__n", { role: "status" }, this.deck.list.known ? number(this.deck.list.total) : ""),
             h("button.ld-sort", { type: "button", title: t("view.order"), "aria-label": t("view.order_is", { name: orderName(), direction }), onClick: () => update({ descending: !state.descending }) },
-                icon("sort", "ld-i--12"), orderName()))
+                icon("sort", "ld-i--12"), orderName())])
         this.drawTree()
         if (this.filterBox) this.drawFilters()
+    }
+
+    /** The row of chips is one stop of the Tab key: the chip that was in focus last. */
+    oneStop() {
+        const chips = /** @type {HTMLElement[]} */ ([...this.chips.children])
+        const held = chips.findIndex(each => each === document.activeElement)
+        if (held >= 0) this.chipAt = held
+        this.chipAt = Math.max(0, Math.min(this.chipAt, chips.length - 1))
+        chips.forEach((each, i) => (each.tabIndex = i === this.chipAt ? 0 : -1))
+    }
+
+    /** @param {KeyboardEvent} event */
+    keyInChips(event) {
+        const last = this.chips.children.length - 1
+        const to = { ArrowRight: this.chipAt + 1, ArrowLeft: this.chipAt - 1, Home: 0, End: last }[event.key]
+        if (to === undefined) return
+        event.preventDefault()
+        const next = /** @type {HTMLElement|undefined} */ (this.chips.children[Math.max(0, Math.min(to, last))])
+        next?.focus()
+        next?.scrollIntoView({ block: "nearest", inline: "nearest" })
     }
 
     drawTree() {

@@ -233,6 +233,60 @@ def test_the_action_bar(deck: DeckPage) -> None:
     assert deck.page.evaluate("() => !document.querySelector('lora-deck [role=option] :is(button, a, [tabindex])')")
 
 
+FOCUSED = """() => { const e = document.activeElement
+    return e.closest("[role=option]") ? "card" : e.getAttribute("aria-label") ?? e.textContent.trim() }"""
+
+
+def test_the_focus_goes_round_and_is_never_lost(deck: DeckPage) -> None:
+    page = deck.page
+    page.mouse.move(1500, 20)
+    deck.reset(fits=True, families=["LoRA"])
+    expect(page.locator("lora-deck [role=option]")).not_to_have_count(0)
+    page.get_by_role("searchbox", name="Search LoRAs").focus()
+    order = []
+    while (now := page.evaluate(FOCUSED)) != "card":
+        order.append(now)
+        page.keyboard.press("Tab")
+        assert len(order) < 12, order
+    assert order[:3] == ["Search LoRAs", "Filters, 1 on", "View and order"]
+    assert order[3].startswith("Fits ") and order[4:] == ["Folder tree", "All", "Order: Name, ascending"]
+
+    # What is pressed is drawn anew and keeps the focus; where it goes away, the focus stays in the deck.
+    graph = deck.graph()
+
+    def press(key: str, focused: str) -> None:
+        page.keyboard.press(key)
+        page.wait_for_timeout(400)
+        assert re.match(focused, page.evaluate(FOCUSED)), (key, page.evaluate(FOCUSED))
+        assert deck.page.evaluate("() => document.querySelector('lora-deck').contains(document.activeElement)")
+
+    page.get_by_role("button", name=re.compile("^Fits ")).focus()
+    press("Enter", "Fits ")
+    press("ArrowRight", "LoRA")
+    press("Enter", "Fits ")
+    press("End", "Fits ")
+    page.get_by_role("button", name="Order: Name, ascending").focus()
+    press("Enter", "Order: Name, descending")
+    press("Enter", "Order: Name, ascending")
+    page.get_by_role("button", name="Folder tree").focus()
+    press("Enter", "Folder tree")
+    press("Enter", "Folder tree")
+    card = page.locator("lora-deck [role=option]").first
+    card.focus()
+    press(" ", "card")
+    page.get_by_role("button", name="Clear selection").focus()
+    press("Enter", "card")
+    page.get_by_role("searchbox", name="Search LoRAs").fill("nothing has this name")
+    page.get_by_role("button", name="Clear search and filters").focus()
+    press("Enter", "Search LoRAs|card")
+    page.keyboard.press("Delete")
+    assert deck.graph() == graph
+    deck.type_in("parser")
+    deck.click("film_grain")
+    page.get_by_role("button", name="Undo").focus()
+    press("Enter", "card")
+
+
 def test_folders_first(deck: DeckPage) -> None:
     here = deck.page.get_by_role("group", name="Folders here")
     expect(here).to_have_count(0)
