@@ -43,6 +43,10 @@ SCROLL = """async ([frames, step]) => {
     times.sort((a, b) => a - b)
     return { most, median: times[frames >> 1], p95: times[Math.floor(frames * 0.95)] }
 }"""
+LISTS = {"medium": 312, "small": 900}
+WIDEN = """width => { const panel = document.querySelector("lora-deck").closest(".p-splitterpanel, [data-splitter-panel]")
+    panel.style.flexBasis = `${width}px` }"""
+WIDTH = "() => document.querySelector('lora-deck .ld-list').clientWidth"
 COUNTERS = ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
 
 
@@ -88,17 +92,21 @@ def main(total: int) -> None:
             found = session.send("Performance.getMetrics")["metrics"]
             return {m["name"]: m["value"] for m in found if m["name"] in COUNTERS}
 
-        print(f"{total:,} cards, {FRAMES} frames each, medium cards in a list of the default width")
-        for name, step in SPEEDS.items():
-            before = counters()
-            shown = deck.page.evaluate(SCROLL, [FRAMES, step])
-            after = counters()
-            spent = [(after[c] - before[c]) * 1000 / FRAMES for c in COUNTERS]
-            print(
-                f"{name:22} script {spent[0]:5.2f}  layout {spent[1]:5.2f}  style {spent[2]:5.2f}  "
-                f"together {sum(spent):5.2f} ms per frame; between frames: median {shown['median']:.1f}, "
-                f"95 % {shown['p95']:.1f} ms; at most {shown['most']} card elements"
-            )
+        for size, width in LISTS.items():
+            deck.reset(size=size)
+            deck.page.evaluate(WIDEN, width)
+            deck.page.wait_for_timeout(1000)
+            print(f"{total:,} cards, {FRAMES} frames each, {size} cards in a list {deck.page.evaluate(WIDTH)} px wide")
+            for name, step in SPEEDS.items():
+                before = counters()
+                shown = deck.page.evaluate(SCROLL, [FRAMES, step])
+                after = counters()
+                script, layout, style = ((after[c] - before[c]) * 1000 / FRAMES for c in COUNTERS)
+                print(
+                    f"{name:22} script {script:5.2f} + layout {layout:5.2f} = {script + layout:5.2f} ms per frame, "
+                    f"style {style:5.2f}; between frames: median {shown['median']:.1f}, 95 % {shown['p95']:.1f} ms; "
+                    f"at most {shown['most']} card elements"
+                )
         browser.close()
 
 

@@ -48,6 +48,38 @@ export function renew(element, content, next) {
     else next?.()
 }
 
+/** @type {EventTarget|null|undefined} what the pointer is pressed on; `undefined` before anybody asked */ let pressed
+/** @type {Map<object, () => void>} */ const waiting = new Map()
+
+/**
+ * Draws something anew, once no pointer is pressed on it: a button that goes between press and release is not clicked.
+ *
+ * @param {object} what of the same thing the last drawing counts
+ * @param {HTMLElement[]} elements where it stands
+ * @param {() => void} draw
+ */
+export function drawReleased(what, elements, draw) {
+    if (pressed === undefined) watchPointer()
+    if (pressed instanceof Node && elements.some(element => element.contains(/** @type {Node} */ (pressed)))) return void waiting.set(what, draw)
+    waiting.delete(what)
+    draw()
+}
+
+function watchPointer() {
+    pressed = null
+    document.addEventListener("pointerdown", event => (pressed = event.target), true)
+    const released = () => {
+        pressed = null
+        // After the click, which follows at once.
+        setTimeout(() => {
+            const draws = [...waiting.values()]
+            waiting.clear()
+            for (const draw of draws) draw()
+        })
+    }
+    for (const kind of ["pointerup", "pointercancel"]) document.addEventListener(kind, released, true)
+}
+
 // Own drawings on a grid of 24, with round strokes of 2.
 const PATHS = {
     search: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14ZM20.5 20.5 16 16",

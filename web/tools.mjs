@@ -1,7 +1,7 @@
 /** The upper rows of the panel: search, filters and view, the chips of what is on, the path and the folder tree. */
 
 import { titleOf } from "./card.mjs?v=0.1.0"
-import { h, icon, iconButton, renew } from "./dom.mjs?v=0.1.0"
+import { drawReleased, h, icon, iconButton, renew } from "./dom.mjs?v=0.1.0"
 import { activeChips, chip, filterPopover } from "./filters.mjs?v=0.1.0"
 import { crumbs, folderTree, treeView } from "./folders.mjs?v=0.1.0"
 import { openMenu } from "./menu.mjs?v=0.1.0"
@@ -44,6 +44,10 @@ export class Tools {
     }
 
     draw() {
+        drawReleased(this, [this.element, this.chips, this.path, this.tree], () => this.drawNow())
+    }
+
+    drawNow() {
         this.clear.hidden = !this.search.value
         const on = filtersOn()
         this.filterButton.setAttribute("aria-label", on ? t("filters.label_on", { count: on }) : t("filters.label"))
@@ -113,7 +117,7 @@ export class Tools {
             if (!this.filterBox?.contains(at) && !this.filterButton.contains(at)) this.closeFilters()
         }
         document.addEventListener("pointerdown", this.outside, true)
-        this.deck.look(true).then(() => this.drawFilters(true))
+        this.deck.look(true).then(() => drawReleased(box, [box], () => this.drawFilters(true)))
     }
 
     closeFilters() {

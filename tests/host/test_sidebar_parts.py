@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Locator, Route, expect
 
 from .deck_page import PARSED_LINKS, PARSED_NODES, DeckPage, changed
 from .harness import HostServer
@@ -137,6 +137,21 @@ def test_filters_count_and_narrow(deck: DeckPage) -> None:
         "button", name=re.compile("Has a problem")
     ).click()
     expect(shown).to_have_text("12")
+
+
+def test_a_button_is_pressed_while_counts_come(deck: DeckPage) -> None:
+    def press(button: Locator) -> None:
+        button.hover()
+        deck.page.mouse.down()
+        deck.page.evaluate("() => document.querySelector('lora-deck').deck.recount()")
+        deck.page.mouse.up()
+
+    press(deck.page.get_by_role("button", name="Order: Name, ascending"))
+    expect(deck.page.get_by_role("button", name="Order: Name, descending")).to_be_visible()
+    deck.page.get_by_role("button", name="Filters", exact=True).click()
+    press(deck.page.get_by_role("dialog", name="Filters").get_by_role("button", name=re.compile("^Flux")))
+    expect(deck.page.get_by_role("button", name="Filters, 1 on")).to_be_visible()
+    expect(deck.page.locator("lora-deck [role=option]")).to_have_count(1)
 
 
 def test_in_this_graph(deck: DeckPage) -> None:
