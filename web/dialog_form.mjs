@@ -31,8 +31,8 @@ export class Form {
         this.dialog = dialog
         /** What keeps the fields from being saved. */
         this.wrong = ""
-        this.allTags = false
         this.preview = false
+        /** @type {[string, number][]|undefined} the training tags that are shown */ this.pooled = undefined
         /** @type {Record<string, any>} */ this.areas = {}
         for (const [key, rows] of Object.entries(AREAS)) {
             this.areas[key] = h("textarea.ld-area", { id: `ld-f-${key}`, rows, onInput: (/** @type {any} */ e) => dialog.typed(key, e.target.value) })
@@ -125,8 +125,13 @@ export class Form {
     drawPool() {
         const { card, draft } = this.dialog
         const tags = card.training_tags
-        const held = this.pool.contains(document.activeElement) ? document.activeElement?.getAttribute("data-tag") : null
         const on = partsOf(draft.now.activation_text)
+        if (tags === this.pooled) {
+            for (const chip of this.pool.querySelectorAll("[data-tag]")) chip.setAttribute("aria-pressed", String(on.has(chip.dataset.tag)))
+            return
+        }
+        this.pooled = tags
+        const held = this.pool.contains(document.activeElement) ? document.activeElement?.getAttribute("data-tag") : null
         const shown = tags.slice(0, SHOWN_TAGS)
         const rest = tags.length - shown.length
         this.pool.hidden = this.dice.hidden = !tags.length
