@@ -44,8 +44,9 @@ SCROLL = """async ([frames, step]) => {
     return { most, median: times[frames >> 1], p95: times[Math.floor(frames * 0.95)] }
 }"""
 LISTS = {"medium": 312, "small": 900}
-WIDEN = """width => { const panel = document.querySelector("lora-deck").closest(".p-splitterpanel, [data-splitter-panel]")
-    panel.style.flexBasis = `${width}px` }"""
+WIDEN = """width => {
+    document.querySelector("lora-deck").closest(".p-splitterpanel").style.flexBasis = `${width}px`
+}"""
 WIDTH = "() => document.querySelector('lora-deck .ld-list').clientWidth"
 COUNTERS = ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
 
