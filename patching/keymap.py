@@ -48,7 +48,7 @@ class KeyMap:
         build = comfy.lora.model_lora_keys_unet if side == "unet" else comfy.lora.model_lora_keys_clip
         self._side: Side = side
         self._model = weakref.ref(model)
-        shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+        shapes = shapes_of(model)
         self._keys = frozenset(shapes)
         self.is_reachable = any(k.endswith(".weight") and len(s) > 1 and _IN_BLOCK.search(k) for k, s in shapes.items())
         """Whether the patcher sees the weights of the blocks: packs with kernels of their own keep them elsewhere."""
@@ -171,6 +171,13 @@ def architecture_of(model: torch.nn.Module) -> str | None:
 def blocks_of(model: torch.nn.Module) -> BlockLayout:
     """The blocks of a loaded diffusion model."""
     return key_map("unet", model).layout
+
+
+def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    """Key → true shape of everything that the model has: quantised models list packed shapes in their state dict."""
+    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    shapes.update((key, tuple(value.shape)) for key, value in model.named_parameters() if key in shapes)
+    return shapes
 
 
 def weight_shape(model: torch.nn.Module, key: str) -> tuple[int, ...]:

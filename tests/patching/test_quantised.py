@@ -99,7 +99,7 @@ def test_a_quantised_weight(
         finally:
             patcher.unpatch_model()
 
-    ours = error(apply(model, None, "<lora:q>").model)
+    ours = error(apply(model, None, "<lora:q>", method="patch").model)
     nearest = stored.requantize_from_float(truth.to(torch.float32), **_scale(name))
     least = float((nearest.dequantize().double() - truth).norm() / (truth - base).norm())
     # Stochastic rounding, which the host asks for, has up to twice the error of the nearest value.

@@ -86,3 +86,33 @@ def test_rows_of_a_fused_projection(make_model: Callable[..., Any], lora_folder:
     assert len(changed) == 3
     for key in changed:
         torch.testing.assert_close(one[key], three[key], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "config"), [("Flux", FLUX), ("SD3", SD3)])
+def test_slices_and_swapped_halves_in_the_forward_pass(
+    comfy: Any, lora_folder: Path, name: str, config: dict[str, Any]
+) -> None:
+    """Each layer gives what it gives with the host's own patch in its weight."""
+    import torch
+
+    from .live import sampling as s
+
+    model = of_class(comfy, name, config)
+    before = s.state(model)
+    modules = targets(comfy, model, "transformer.")
+    functions = [target for target in comfy.lora.model_lora_keys_unet(model.model, {}).values() if len(target) == 3]
+    assert name != "Flux" or functions
+    write_lora(lora_folder / "s.safetensors", modules, seed=5)
+    expected, _ = host_chain(comfy, model, None, [(lora_folder / "s.safetensors", 0, 0.75)])
+    base, theirs = patched(model), patched(expected)
+    changed = [key for key in base if not torch.equal(base[key], theirs[key])]
+    live = apply(model, None, "<lora:s:0.75>", method="live")
+    assert len(changed) > 5 and not live.model.patches
+    generator = torch.Generator().manual_seed(6)
+    for key in changed:
+        layer = comfy.utils.get_attr(model.model, key.removesuffix(".weight"))
+        x = torch.randn(2, 3, layer.in_features, generator=generator)
+        got = s.inside(live.model, lambda layer=layer, x=x: layer(x))
+        wanted = torch.nn.functional.linear(x, theirs[key], layer.bias)
+        assert s.difference(got, wanted, layer(x)) < 1e-5, key
+    assert s.is_untouched(model, before)
