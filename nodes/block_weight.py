@@ -7,8 +7,8 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..stack.foreign import as_stack
-from ..stack.target import with_block_weights
-from .show import show_text
+from ..stack.target import targets, with_block_weights
+from .show import REPEATED, show_text
 from .sockets import CATEGORY, Stack, stack_input
 
 
@@ -40,10 +40,13 @@ class BlockWeight(io.ComfyNode):
             ],
             outputs=[Stack.Output("stack", tooltip="The LoRAs with their block weights.")],
             hidden=[io.Hidden.unique_id],
+            **REPEATED,
         )
 
     @classmethod
     def execute(cls, stack: Any, blocks: str, target: str) -> io.NodeOutput:
-        changed, report = with_block_weights(as_stack(stack), blocks, target)
+        given = as_stack(stack)
+        changed, report = with_block_weights(given, blocks, target)
         show_text(cls.hidden.unique_id, report)
-        return io.NodeOutput(changed)
+        names = [entry.name for entry in given if targets(entry, target)]
+        return io.NodeOutput(changed, ui={"lora_deck_names": list(dict.fromkeys(names))})

@@ -16,7 +16,7 @@ from ..stack.entry import SamplingPass
 from ..stack.foreign import as_stack
 from .changed_files import changed_files
 from .keep_record import keep_record
-from .show import show_text, tell_blocks
+from .show import REPEATED
 from .sockets import CATEGORY, stack_input
 
 logger = logging.getLogger("lora_deck")
@@ -77,6 +77,7 @@ class LoraStackApply(io.ComfyNode):
                 io.String.Output("report", tooltip="What was applied, file by file."),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            **REPEATED,
         )
 
     @classmethod
@@ -101,11 +102,14 @@ class LoraStackApply(io.ComfyNode):
         keep_record(cls.hidden, applied, sampling_pass)
         for note in names.notes:
             logger.log(logging.WARNING if note.startswith("Warning") else logging.INFO, "%s", note)
-        report = str(replace(applied.report, notes=(*names.notes, *applied.report.notes)))
-        show_text(cls.hidden.unique_id, report)
-        if applied.blocks is not None:
-            tell_blocks(cls.hidden.unique_id, applied.architecture, applied.blocks.ids)
-        return io.NodeOutput(applied.model, applied.clip, report)
+        report = replace(applied.report, notes=(*names.notes, *applied.report.notes))
+        shown = {
+            **report.to_json(),
+            "sampling_pass": sampling_pass,
+            "architecture": applied.architecture,
+            "ids": list(applied.blocks.ids) if applied.blocks is not None else [],
+        }
+        return io.NodeOutput(applied.model, applied.clip, str(report), ui={"lora_deck_report": [shown]})
 
 
 def _names(lock: Any) -> LockedNames:

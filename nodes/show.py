@@ -1,10 +1,17 @@
-"""Text on a node in the graph."""
+"""What nodes tell the browser, to be shown in the graph."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
+from comfy_api.latest import io
 from server import PromptServer
+
+REPEATED: dict[str, Any] = {
+    name: True for name in (field.name for field in fields(io.Schema)) if name == "has_intermediate_output"
+}
+"""For the schema of a node whose ui output a page needs though nothing ran anew; older hosts do not know the word."""
 
 
 def show_text(node_id: object, text: str) -> None:
@@ -22,9 +29,3 @@ def tell_strengths(node_id: object, look: dict[str, Any]) -> None:
     The node's own drawing comes from the same numbers in its ui output, which the host repeats for a cached node.
     """
     PromptServer.instance.send_sync("lora-deck.strength", {"node": str(node_id), **look})
-
-
-def tell_blocks(node_id: object, architecture: str | None, ids: tuple[str, ...]) -> None:
-    """Tells the browser which blocks the model at this node has."""
-    detail = {"node": str(node_id), "architecture": architecture, "ids": list(ids)}
-    PromptServer.instance.send_sync("lora-deck.blocks", detail)

@@ -18,13 +18,14 @@ from ..stack.entry import LoraEntry, SamplingPass
 from ..stack.errors import MissingLorasError
 from ..stack.printer import print_tag
 from ..stack.stack import LoraStack
+from .blocks import block_of, in_order
 from .embeddings import add_embeddings
 from .entries import OPEN_STEPS, OpenedEntry, Patcher, ResolvedEntry, open_entries, resolve_entries
 from .keymap import Side, architecture_of, blocks_of
 from .live import Chosen, Conditioned, Method, attach, choose, make_plan
 from .patches import put_patches
 from .progress import Progress
-from .report import AppliedLora, ApplyReport, FileReport, count
+from .report import AppliedLora, ApplyReport, FileReport, count, left_out_note
 from .settings import CONFIG
 from .unmatched import unmatched
 from .weights import preset_files
@@ -78,7 +79,8 @@ def apply_stack(
     resolved, errors = resolve_entries(stack, sampling_pass, resolve)
     if errors and missing == "error":
         raise MissingLorasError([(print_tag(entry), error) for entry, error in errors])
-    notes = [*stack.notes, *(f"Left out {print_tag(entry)}: {error}" for entry, error in errors)]
+    left_out = tuple((print_tag(entry), str(error)) for entry, error in errors)
+    notes = [*stack.notes, *map(left_out_note, left_out)]
 
     new_model = model.clone() if model is not None else None
     new_clip = clip.clone() if clip is not None else None
@@ -102,7 +104,7 @@ def apply_stack(
         Conditioned(sampling_pass, missing, resolve).attach(new_model)
     notes.extend(chosen.notes)
     for entry in opened:
-        notes.extend(_notes(entry))
+        notes.extend(f"{entry.item.file.name}: {note}" for note in _notes(entry))
     if new_clip is not None:
         unfit = add_embeddings(new_clip, (e for entry in opened for e in entry.opened.embeddings))
         notes.extend(f"The bundled embedding {name!r} fits no encoder of this clip." for name in unfit)
@@ -111,6 +113,7 @@ def apply_stack(
         tuple(notes),
         time.perf_counter() - started,
         all(reused) and (bool(chosen.parts) or any(any(w) for entry in opened for w in entry.weights.values())),
+        left_out,
     )
     logger.info(report.summary())
     return Applied(
@@ -127,24 +130,14 @@ def apply_stack(
     )
 
 
-def _notes(entry: OpenedEntry) -> list[str]:
-    name = entry.item.file.name
+def _notes(entry: OpenedEntry) -> tuple[str, ...]:
     hidden = entry.item.file.hides
-    unread = [f"{name}: {entry.rules.note}."] if entry.rules is not None and entry.rules.note else []
-    elsewhere = [f"{name}: {entry.item.file.path} is used; of the same name: {', '.join(hidden)}."] if hidden else []
-    return (
-        unread
-        + elsewhere
-        + [f"{name}: {said}." for said in entry.ranks.notes]
-        + ([f"{name}: {entry.opened.note}."] if entry.opened.note else [])
-        + [
-            f"{name}: {module} left out, {reason}."
-            for module, reason in (
-                *entry.opened.modules.broken,
-                *(misfit for matching in entry.matchings.values() for misfit in matching.misfits),
-            )
-        ]
-    )
+    unread = [f"{entry.rules.note}."] if entry.rules is not None and entry.rules.note else []
+    elsewhere = [f"{entry.item.file.path} is used; of the same name: {', '.join(hidden)}."] if hidden else []
+    said = (*entry.ranks.notes, *([entry.opened.note] if entry.opened.note else []))
+    misfits = (misfit for matching in entry.matchings.values() for misfit in matching.misfits)
+    left_out = (f"{module} left out, {reason}." for module, reason in (*entry.opened.modules.broken, *misfits))
+    return (*unread, *elsewhere, *(f"{each}." for each in said), *left_out)
 
 
 def _applied(item: ResolvedEntry, opened: Sequence[OpenedEntry]) -> AppliedLora:
@@ -160,6 +153,8 @@ def _file_report(item: ResolvedEntry, opened: Sequence[OpenedEntry], clones: dic
     matched = {side: matching.modules for side, matching in entry.matchings.items()}
     everywhere = frozenset().union(*matched.values())
     modules = entry.opened.modules
+    layout = blocks_of(clones["unet"].model) if "unet" in clones else None
+    blocks = {block_of(found.target, layout) for matching in entry.matchings.values() for found in matching.matches}
     return FileReport(
         item.file.name,
         item.te,
@@ -173,6 +168,8 @@ def _file_report(item: ResolvedEntry, opened: Sequence[OpenedEntry], clones: dic
         len(modules.modules) + len(modules.broken),
         tuple(embedding.name for embedding in entry.opened.embeddings),
         entry.ranks.by_block,
+        tuple(in_order(blocks, layout)),
+        _notes(entry),
     )
 
 

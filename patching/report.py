@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ..library import LoraFile
 from ..stack.entry import LoraEntry
-from .unmatched import Reasons
+from .unmatched import NOT_CONNECTED, Reasons
 
 SHOWN_NAMES = 5
 
@@ -37,6 +38,25 @@ class FileReport:
     """Bundled with it, for prompts of the clip that comes out."""
     ranks_by_block: str = ""
     """What a rank limit did: ranks before and after and the energy kept."""
+    in_blocks: tuple[str, ...] = ()
+    """Ids of the blocks that it has modules for, in the order of the bars."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about it, one sentence each."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For the drawing on the node. `unmatched`: of each reason whether it is no fault, some names and how many."""
+        return {
+            "name": self.name, "te": self.te, "unet": self.unet,
+            "families": [list(family) for family in self.families],
+            "ranks": [min(self.ranks), max(self.ranks)] if self.ranks else None,
+            "te_modules": self.te_modules, "unet_modules": self.unet_modules, "modules": self.modules,
+            "blocks": self.blocks, "ranks_by_block": self.ranks_by_block,
+            "unmatched": [
+                {"reason": reason, "fine": reason in NOT_CONNECTED, "names": names[:SHOWN_NAMES], "count": len(names)}
+                for reason, names in self.unmatched
+            ],
+            "embeddings": list(self.embeddings), "in_blocks": list(self.in_blocks), "notes": list(self.notes),
+        }  # fmt: skip
 
     def __str__(self) -> str:
         weights = f"te {self.te:g}, unet {self.unet:g}"
@@ -82,6 +102,19 @@ class ApplyReport:
     seconds: float = 0.0
     reused: bool = False
     """Whether an earlier result was handed out again."""
+    left_out: tuple[tuple[str, str], ...] = ()
+    """(tag, why) of entries without a file."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For the drawing on the node; `notes` are those that belong to no file and to no entry that was left out."""
+        told = {f"{file.name}: {note}" for file in self.files for note in file.notes}
+        told.update(map(left_out_note, self.left_out))
+        return {
+            "files": [file.to_json() for file in self.files],
+            "left_out": [{"tag": tag, "reason": reason} for tag, reason in self.left_out],
+            "notes": [note for note in self.notes if note not in told],
+            "seconds": self.seconds, "reused": self.reused,
+        }  # fmt: skip
 
     def __str__(self) -> str:
         lines = [str(file) for file in self.files] or ["The stack is empty; nothing was applied."]
@@ -94,6 +127,11 @@ class ApplyReport:
         names = ", ".join(f"{f.name} ({f.te:g}/{f.unet:g})" for f in self.files) or "nothing"
         state = "reused" if self.reused else f"{self.seconds:.2f} s"
         return f"applied {names}; {len(self.notes)} notes; {state}"
+
+
+def left_out_note(left: tuple[str, str]) -> str:
+    """`left`: (tag, why)."""
+    return f"Left out {left[0]}: {left[1]}"
 
 
 def count(families: Iterable[str]) -> tuple[tuple[str, int], ...]:

@@ -13,6 +13,10 @@ from .open import OpenFile
 
 Reasons = tuple[tuple[str, tuple[str, ...]], ...]
 """(reason, modules and keys of the file)."""
+_NO_TEXT_ENCODER = "no text encoder is connected"
+_NO_MODEL = "no model is connected"
+NOT_CONNECTED = frozenset({_NO_TEXT_ENCODER, _NO_MODEL})
+"""Reasons that are no fault of the file."""
 
 
 def unmatched(opened: OpenFile, matchings: Mapping[Side, Matching], models: Mapping[Side, torch.nn.Module]) -> Reasons:
@@ -30,10 +34,10 @@ def unmatched(opened: OpenFile, matchings: Mapping[Side, Matching], models: Mapp
 
 def _reason(module: str, models: Mapping[Side, torch.nn.Module]) -> str:
     if is_text_encoder_name(module):
-        return "the text encoder here has no such layer" if "te" in models else "no text encoder is connected"
+        return "the text encoder here has no such layer" if "te" in models else _NO_TEXT_ENCODER
     model = models.get("unet")
     if model is None:
-        return "no model is connected"
+        return _NO_MODEL
     if key_map("unet", model).has_other_block(module):
         return "this model has no such block"
     return "this model has no layer of that name"

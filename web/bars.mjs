@@ -2,7 +2,11 @@
  * The widget of `BlockWeight`: a bar for each block, dragged and painted, with the same as text below. The text is the
  * value; where it cannot be read, or the blocks are not known, it stays as it is.
  *
- * @typedef {{ids: string[], title: string}} Blocks of the connected model
+ * @typedef {object} Blocks of the connected model
+ * @property {string[]} ids
+ * @property {string} title
+ * @property {Set<string>} [changed] those that the connected LoRAs have modules for, where it is known
+ * @property {Record<string, number>} [strength] how strong the connected LoRAs are there, 1 for the strongest block
  */
 
 import { h, icon, iconButton } from "./dom.mjs?v=0.1.0"
@@ -49,7 +53,8 @@ export class Bars {
         this.range = 0
         this.focus = 0
         this.held = false
-        /** @type {Record<string, number>} strength of the connected LoRA per block, where it is known */ this.strength = {}
+        /** @type {Blocks["changed"]} */ this.changed = undefined
+        /** @type {Blocks["strength"]} */ this.strength = undefined
         this.asked = 0
         this.presets = h("select.ld-select", { "aria-label": t("bars.preset"), onChange: () => this.presets.value && this.put(this.presets.value) })
         this.eq = h("div.ld-eq")
@@ -87,11 +92,14 @@ export class Bars {
     async look() {
         const mine = ++this.asked
         this.input.value = this.text
+        /** @type {Blocks|null} */
         const found = this.chosen ? { ids: idsOf(KNOWN.find(([name]) => name === this.chosen)?.[1] ?? []), title: this.chosen } : await this.find()
         if (mine !== this.asked) return
         const changed = found?.ids.join() !== this.ids.join()
         this.ids = found?.ids ?? []
         this.title = found?.title ?? ""
+        this.changed = found?.changed
+        this.strength = found?.strength
         this.fault = ""
         if (this.ids.length && this.text.trim()) {
             try {
@@ -141,13 +149,14 @@ export class Bars {
             if (!index || groupOf(shown[index - 1]) !== groupOf(id)) groups.push(/** @type {string[]} */ ([]))
             groups.at(-1)?.push(id)
         }
-        this.eq.classList.toggle("is-plain", !Object.keys(this.strength).length)
+        const { changed, strength } = this
+        this.eq.classList.toggle("is-plain", !strength)
         this.eq.replaceChildren(...groups.map(group => h("div.ld-eq__g", { style: { "--n": group.length, "--gap": ids.length > MANY ? "1px" : "2px" } },
             h("span.ld-eq__h", null, groupOf(group[0])),
             group.map((id, k) => h("div", {
-                role: "slider", "aria-label": id, "aria-orientation": "vertical", "aria-valuemin": low, "aria-valuemax": high, "aria-valuenow": values[id],
-                tabindex: shown.indexOf(id) === this.focus ? 0 : -1, "data-id": id, title: `${id} ${values[id]}`,
-                style: { "--v": `${Math.max(0, Math.min(100, ((values[id] - low) / (high - low)) * 100))}%`, "--e": this.strength[id] ?? 0 },
+                role: "slider", "aria-label": id, class: changed && !changed.has(id) ? "is-none" : "", "aria-description": changed && !changed.has(id) ? t("bars.none") : null, "aria-orientation": "vertical", "aria-valuemin": low, "aria-valuemax": high, "aria-valuenow": values[id],
+                tabindex: shown.indexOf(id) === this.focus ? 0 : -1, "data-id": id, title: [`${id} ${values[id]}`, changed && !changed.has(id) && t("bars.none"), strength?.[id] && t("bars.strength", { share: Math.round(strength[id] * 100) })].filter(Boolean).join("\n"),
+                style: { "--v": `${Math.max(0, Math.min(100, ((values[id] - low) / (high - low)) * 100))}%`, "--e": strength?.[id] ?? 0 },
             }, h("div.ld-eq__t", null, h("i")), h("div.ld-eq__s"),
             h("div.ld-eq__l", null, id === "BASE" ? "BASE" : ids.length > MANY && k % 5 ? "" : id.slice(-2)))))))
         if (held) /** @type {HTMLElement|null} */ (this.eq.querySelector("[tabindex='0']"))?.focus({ preventScroll: true })

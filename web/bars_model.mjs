@@ -1,8 +1,9 @@
 /** Which model's blocks a `BlockWeight` is about: of the Apply downstream, as it reported them or as its checkpoint's header says. */
 
-import { blockLayoutOf } from "./block_layouts.mjs?v=0.1.0"
-import { deepSourceOf, deepTargetsOf, inputOfType } from "./host.mjs?v=0.1.0"
+import { deepSourceOf, deepTargetsOf, inputOfType, promptId } from "./host.mjs?v=0.1.0"
 import { LibraryError, blocksOf } from "./library.mjs?v=0.1.0"
+import { meaningOf } from "./meanings.mjs?v=0.1.0"
+import { namesAt, reportOf, strengthsOf } from "./report_node.mjs?v=0.1.0"
 
 /** @typedef {import("./host.mjs").Node} Node */
 
@@ -38,8 +39,14 @@ function applyBehind(node) {
 export async function blocksBehind(node) {
     const apply = node.graph ? applyBehind(node) : null
     if (!apply) return null
-    const told = blockLayoutOf(String(apply.id))
-    if (told?.ids.length) return { ids: told.ids, title: told.architecture ?? "" }
+    const report = reportOf(promptId(apply.graph, apply))
+    const names = namesAt(promptId(node.graph, node))
+    const found = report?.ids.length ? { ids: report.ids, title: report.architecture ?? "" } : await fromCheckpoint(apply)
+    return found && { ...found, ...(names ? await about(names, report) : {}) }
+}
+
+/** @param {Node} apply @returns {Promise<import("./bars.mjs").Blocks|null>} */
+async function fromCheckpoint(apply) {
     let [graph, at] = [apply.graph, apply]
     for (const seen = new Set(); !seen.has(at); ) {
         seen.add(at)
@@ -53,4 +60,28 @@ export async function blocksBehind(node) {
         }
     }
     return null
+}
+
+/** Bars have one for all text encoders. @param {string} block */
+const barOf = block => (block === "CLIP" || block === "T5" ? "BASE" : block)
+
+/**
+ * What is known of LoRAs, block by block.
+ *
+ * @param {string[]} names
+ * @param {import("./report.mjs").Report|undefined} report of the Apply that they reach
+ * @returns {Promise<{changed?: Set<string>, strength?: Record<string, number>}>}
+ */
+export async function about(names, report) {
+    const cards = await Promise.all(names.map(async name => (await meaningOf(name)).card))
+    const paths = new Set(cards.flatMap(card => (card ? [card.name] : [])))
+    const files = report?.files.filter(file => paths.has(file.name) && file.modules) ?? []
+    /** @type {Record<string, number>} */ const strength = {}
+    for (const path of paths) for (const [block, value] of Object.entries(strengthsOf(path) ?? {})) strength[barOf(block)] = Math.hypot(strength[barOf(block)] ?? 0, value)
+    const peak = Math.max(...Object.values(strength), 0)
+    for (const block of Object.keys(strength)) strength[block] /= peak || 1
+    return {
+        ...(files.length ? { changed: new Set(files.flatMap(file => file.in_blocks.map(barOf))) } : {}),
+        ...(peak ? { strength } : {}),
+    }
 }

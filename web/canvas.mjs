@@ -8,17 +8,13 @@ import { watchDrags } from "./drag.mjs?v=0.1.0"
 import { asOneStep, onEvent } from "./host.mjs?v=0.1.0"
 import { customWidgets, growNode, remountSoon, watchMounts, widen } from "./host_canvas.mjs?v=0.1.0"
 import { forgetMeanings } from "./meanings.mjs?v=0.1.0"
-import { ROWS_WIDTH, RowsWidget, redrawRows } from "./rows.mjs?v=0.1.0"
+import { ROWS_WIDTH, RowsWidget, redrawRows, rowsOf, setRowsOf } from "./rows.mjs?v=0.1.0"
 import { NAME_HEIGHT, NameWidget, redrawNames } from "./name_widget.mjs?v=0.1.0"
 import { nodeMenu } from "./node_menu.mjs?v=0.1.0"
+import { watchReports } from "./report_node.mjs?v=0.1.0"
 import { openDeck, showInDeck } from "./show.mjs?v=0.1.0"
 
 /** @typedef {import("./host.mjs").Node} Node @typedef {import("./host.mjs").Widget} Widget */
-
-/** @type {WeakMap<Widget, RowsWidget>} */ const rowsWidgets = new WeakMap()
-
-/** @param {Node} node @returns {RowsWidget|null} the rows that a node shows */
-export const rowsOf = node => (node.widgets ?? []).map((/** @type {Widget} */ widget) => rowsWidgets.get(widget)).find(Boolean) ?? null
 
 /** @param {Node} node */
 function rows(node) {
@@ -35,7 +31,7 @@ function rows(node) {
         part: { element: shown.element, get: () => shown.given, set: (/** @type {any} */ value) => shown.set(value), minHeight: () => shown.height, minWidth: ROWS_WIDTH },
         ready: (/** @type {Widget} */ made) => {
             widget = made
-            rowsWidgets.set(made, shown)
+            setRowsOf(made, shown)
             widen(node, ROWS_WIDTH + 20)
         },
     }
@@ -92,10 +88,10 @@ export function watchCanvas() {
     offerCardAct("show", showInDeck)
     offerCardAct("edit", card => void openCard(card.id))
     watchMounts()
-    watchDrags(rowsOf)
+    watchDrags()
     onEvent("graphChanged", remountSoon)
     onEvent("graphChanged", () => setTimeout(lookAtModels, 50))
-    onEvent("lora-deck.blocks", () => setTimeout(lookAtModels, 50))
+    watchReports(() => setTimeout(lookAtModels, 50))
     onEvent("lora-deck.changed", () => {
         forgetMeanings()
         redrawRows()

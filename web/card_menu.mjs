@@ -5,6 +5,7 @@
  * @typedef {import("./gestures.mjs").Gestures} Gestures
  */
 
+import { canAdd } from "./add_node.mjs?v=0.1.0"
 import { fault, titleOf } from "./card.mjs?v=0.1.0"
 import { toast } from "./host.mjs?v=0.1.0"
 import { tagFor } from "./insert.mjs?v=0.1.0"
@@ -27,7 +28,8 @@ export function openCardMenu(gestures, cards, at) {
     const can = cards.some(each => !fault(each) && each.state === "present")
     const image = single ? lastImage() : null
     openMenu(t("menu.label", { name: single ? titleOf(card.name) : count("notice.cards", cards.length) }), [
-        ...(can ? [{ text: t(there ? "menu.take_out" : "menu.insert"), icon: /** @type {const} */ ("text"), key: "Enter", run: () => void gestures.act(cards) }, null] : []),
+        ...(can ? [{ text: t(there ? "menu.take_out" : "menu.insert"), icon: /** @type {const} */ ("text"), key: "Enter", run: () => void gestures.act(cards) },
+            ...(canAdd() ? [{ text: t("menu.add_node"), icon: /** @type {const} */ ("node"), key: "Alt Enter", run: () => void gestures.add(cards, "new") }] : []), null] : []),
         { text: single ? t("menu.edit") : t("menu.edit_many", { count: cards.length }), icon: "edit", key: "F2", run: () => gestures.edit(cards) },
         { text: t(liked ? "menu.unfavourite" : "menu.favourite"), icon: "star", run: () => gestures.told(setFavourite(cards.map(c => c.id), !liked)) },
         ...(image ? [{ text: t("menu.preview"), icon: /** @type {const} */ ("image"), run: () => void setPreview(gestures, card, image) }] : []),

@@ -36,8 +36,8 @@ function cardsAt(option) {
     return cards.flatMap(each => (each && !fault(each) && each.state === "present" ? [each] : []))
 }
 
-/** @param {(node: import("./host.mjs").Node) => import("./rows.mjs").RowsWidget|null} rowsOf */
-export function watchDrags(rowsOf) {
+/** Called once. */
+export function watchDrags() {
     document.addEventListener("pointerdown", event => {
         const option = event.target instanceof Element ? event.target.closest("lora-deck [role=option]") : null
         if (option instanceof HTMLElement) option.draggable = true
@@ -46,8 +46,8 @@ export function watchDrags(rowsOf) {
         const option = event.target instanceof Element ? event.target.closest("lora-deck [role=option]") : null
         if (option instanceof HTMLElement) start(event, option)
     }, true)
-    window.addEventListener("dragover", event => over(event, rowsOf), true)
-    window.addEventListener("drop", event => void dropped(event, rowsOf), true)
+    window.addEventListener("dragover", over, true)
+    window.addEventListener("drop", event => void dropped(event), true)
     window.addEventListener("dragend", end, true)
     window.addEventListener("dragleave", event => {
         if (load && !event.relatedTarget) unmark()
@@ -104,11 +104,11 @@ function mark(target, cards) {
 /** @param {DragEvent} event */
 const isOurs = event => Boolean(load && event.dataTransfer?.types.includes(MIME))
 
-/** @param {DragEvent} event @param {Parameters<typeof watchDrags>[0]} rowsOf */
-function over(event, rowsOf) {
+/** @param {DragEvent} event */
+function over(event) {
     if (!load || !event.dataTransfer || !isOurs(event)) return
     event.stopImmediatePropagation()
-    const target = targetAt(event, load.cards, rowsOf)
+    const target = targetAt(event, load.cards)
     if (!target) {
         event.dataTransfer.dropEffect = "none"
         return unmark()
@@ -118,18 +118,18 @@ function over(event, rowsOf) {
     mark(target, load.cards.length)
 }
 
-/** @param {DragEvent} event @param {Parameters<typeof watchDrags>[0]} rowsOf */
-async function dropped(event, rowsOf) {
+/** @param {DragEvent} event */
+async function dropped(event) {
     if (!load || !isOurs(event)) return
     event.preventDefault()
     event.stopImmediatePropagation()
     const { cards, rows } = load
-    const target = targetAt(event, cards, rowsOf)
+    const target = targetAt(event, cards)
     end()
     if (!target) return
     if (target.kind === "text") await intoText(target.field, target.at, cards)
     else {
-        drop(target, await rows)
+        await drop(target, await rows)
         tell(target, cards)
     }
     if (state.picked.size) update({ picked: new Map() })

@@ -1,7 +1,7 @@
 /** Carrying out what a drop of cards means, each time as one step of the undo history. */
 
 import { freePlace } from "./connect.mjs?v=0.1.0"
-import { addNode, asOneStep, boxOf, inputNamed, nodesOf } from "./host.mjs?v=0.1.0"
+import { addNode, asOneStep, asOneStepOfNodes, boxOf, inputNamed, nodesOf } from "./host.mjs?v=0.1.0"
 import { fitNode, moveLink } from "./host_canvas.mjs?v=0.1.0"
 import { emptyRows } from "./rows_value.mjs?v=0.1.0"
 import { ROWS } from "./drag_plan.mjs?v=0.1.0"
@@ -34,20 +34,21 @@ export function addRowsNode(graph, [x, y], rows) {
 }
 
 /** @param {Exclude<Target, {kind: "text"}>} target @param {Row[]} rows */
-export function drop(target, rows) {
-    if (target.kind === "rows") return target.rows.add(rows, target.at)
-    asOneStep(() => {
-        const { graph } = target
-        if (target.kind === "new") addRowsNode(graph, target.place, rows)
-        else if (target.kind === "join") {
-            const { node, slot } = target
-            const [x, y] = boxOf(node)
-            const made = addRowsNode(graph, [x, y], rows)
-            const others = nodesOf(graph).filter(each => each !== made).map(boxOf)
-            const [left, top] = freePlace(others, [made.size[0], made.size[1]], [x - made.size[0] - GAP, y])
-            made.pos = [left, top + TITLE]
-            moveLink(graph, node, slot, made, inputNamed(made, "stack"))
-            made.connect(0, node, slot)
-        } else setValue(target.widget, target.kind === "name" ? rows[0].name : target.value)
-    })
+export async function drop(target, rows) {
+    const { graph } = target
+    if (target.kind === "rows") target.rows.add(rows, target.at)
+    else if (target.kind === "new") await asOneStepOfNodes(() => void addRowsNode(graph, target.place, rows))
+    else if (target.kind === "join") await asOneStepOfNodes(() => join(target, rows))
+    else asOneStep(() => setValue(target.widget, target.kind === "name" ? rows[0].name : target.value))
+}
+
+/** @param {import("./drag_plan.mjs").Join} target @param {Row[]} rows */
+function join({ graph, node, slot }, rows) {
+    const [x, y] = boxOf(node)
+    const made = addRowsNode(graph, [x, y], rows)
+    const others = nodesOf(graph).filter(each => each !== made).map(boxOf)
+    const [left, top] = freePlace(others, [made.size[0], made.size[1]], [x - made.size[0] - GAP, y])
+    made.pos = [left, top + TITLE]
+    moveLink(graph, node, slot, made, inputNamed(made, "stack"))
+    made.connect(0, node, slot)
 }

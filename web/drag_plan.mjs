@@ -17,6 +17,7 @@
 import { isFed } from "./flow.mjs?v=0.1.0"
 import { boxOf, boxOnScreen, currentGraph, inputNamed, nodeLooks, textWidgets, widgetOf } from "./host.mjs?v=0.1.0"
 import { canEdit, caretAt, choicesOf, graphPlace, nodeAt, typeOf } from "./host_canvas.mjs?v=0.1.0"
+import { rowsOf } from "./rows.mjs?v=0.1.0"
 import { count, t } from "./words.mjs?v=0.1.0"
 
 export const ROWS = "LoraStackRows"
@@ -45,10 +46,9 @@ export const stackSlot = node =>
 /**
  * @param {{clientX: number, clientY: number, target: EventTarget|null}} event
  * @param {Card[]} cards
- * @param {(node: Node) => import("./rows.mjs").RowsWidget|null} rowsOf
  * @returns {Target|null} `null` where nothing fits
  */
-export function targetAt(event, cards, rowsOf) {
+export function targetAt(event, cards) {
     const graph = currentGraph()
     if (!graph || !cards.length || !canEdit()) return null
     const { clientX: x, clientY: y } = event

@@ -1,6 +1,7 @@
 /** What clicks and keys on cards do. */
 
 import { ActionBar } from "./actions.mjs?v=0.1.0"
+import { addCards, canAdd } from "./add_node.mjs?v=0.1.0"
 import { fault, titleOf } from "./card.mjs?v=0.1.0"
 import { copyTags, openCardMenu } from "./card_menu.mjs?v=0.1.0"
 import { openCard } from "./dialog.mjs?v=0.1.0"
@@ -21,6 +22,9 @@ import { count, t } from "./words.mjs?v=0.1.0"
 
 /** @typedef {import("./library.mjs").Card} Card */
 
+/** @param {Card[]} cards */
+const usable = cards => cards.filter(card => !fault(card) && card.state === "present")
+
 export class Gestures {
     /** @param {import("./deck.mjs").Deck} deck */
     constructor(deck) {
@@ -30,8 +34,9 @@ export class Gestures {
         /** @type {HTMLElement[]} */ this.rings = []
         /** @type {Promise<unknown>} one gesture after the other */ this.running = Promise.resolve()
         const { space, element } = deck.grid
+        const add = { icon: /** @type {const} */ ("node"), text: () => t("actions.add_node"), can: (/** @type {Card} */ card) => usable([card]).length > 0 && canAdd(), run: (/** @type {Card} */ card) => this.forThese(card, cards => this.add(cards, "new")) }
         const edit = { icon: /** @type {const} */ ("edit"), text: () => t("actions.edit"), run: (/** @type {Card} */ card) => this.edit([card]) }
-        this.bar = new ActionBar([edit], (card, button) => this.menu([card], button), () => {
+        this.bar = new ActionBar([add, edit], (card, button) => this.menu([card], button), () => {
             const { card, option } = this.bar
             if (card && option) deck.flyout.soon(card, option)
         })
@@ -74,6 +79,7 @@ export class Gestures {
         const { index } = now
         if (!card) return
         this.deck.grid.setFocus(index)
+        if (event.altKey) return this.forThese(card, cards => this.alt(cards))
         if (event.shiftKey) return void this.told(pickRange(this.deck.list, this.from, index))
         if (event.ctrlKey || event.metaKey || state.picked.size) return this.pick(card, index)
         this.from = index
@@ -160,8 +166,7 @@ export class Gestures {
             if (event.shiftKey) this.told(pickRange(this.deck.list, this.from, moved))
             else this.from = moved
         } else if (event.key === "Enter" && card) {
-            if (state.picked.size) this.withPicked(cards => this.act(cards))
-            else this.act([card])
+            this.forChosen(card, cards => (event.altKey ? this.alt(cards) : this.act(cards)))
         } else if (event.key === " " && card) this.pick(card, index)
         else if (control && event.key.toLowerCase() === "a") this.told(pickAll(this.deck.list))
         else if (control && event.key.toLowerCase() === "c" && card) this.forChosen(card, cards => void copyTags(this, cards))
@@ -190,24 +195,51 @@ export class Gestures {
 
     // ── into the prompt and out of it ───────────────────────────────────────────────────────────────────────
 
-    /** @param {Card[]} cards */
-    act(cards) {
-        this.running = this.running.then(() => this.actNow(cards))
+    /** @param {Card[]} cards @param {boolean} [bare] whether tags go in alone */
+    act(cards, bare = false) {
+        this.running = this.running.then(() => this.actNow(cards, bare))
         return this.running
     }
 
-    /** @param {Card[]} cards */
-    async actNow(cards) {
+    /** @param {Card[]} cards @param {boolean} bare */
+    async actNow(cards, bare) {
         const { foot } = this.deck
-        this.unring()
-        foot.hideQuestion()
-        const usable = cards.filter(card => !fault(card) && card.state === "present")
-        const [bad] = cards.filter(card => !usable.includes(card))
-        if (!usable.length) return foot.notice([this.why(bad)], false)
-        const outcome = await toggle(usable, chosen("Connect"))
+        const good = this.usable(cards)
+        if (!good.length) return
+        const outcome = await toggle(good, chosen("Connect"), bare)
         if ("plan" in outcome) this.ask(outcome.plan, answer => answer && this.follow(outcome.go(answer === "connect")), true)
         else if ("cards" in outcome) this.done(outcome)
         else foot.notice([t(`notice.${outcome.kind}`)], false)
+    }
+
+    /** Those that can be used; says why where none can. @param {Card[]} cards */
+    usable(cards) {
+        const { foot } = this.deck
+        this.unring()
+        foot.hideQuestion()
+        const good = usable(cards)
+        if (!good.length) foot.notice([this.why(cards[0])], false)
+        return good
+    }
+
+    /** What Alt does with cards. @param {Card[]} cards */
+    alt(cards) {
+        const what = chosen("AltClick")
+        if (what === "tag") return this.act(cards, true)
+        return this.add(cards, what)
+    }
+
+    /** Adds cards to the graph. @param {Card[]} cards @param {"new"|"last"} where */
+    add(cards, where) {
+        this.running = this.running.then(async () => {
+            const good = this.usable(cards)
+            if (!good.length || !canAdd()) return
+            await addCards(good, where)
+            const names = good.length === 1 ? titleOf(good[0].name) : count("notice.cards", good.length)
+            this.deck.foot.notice([t("drag.added", { names })])
+            if (state.picked.size) pickNone()
+        })
+        return this.running
     }
 
     /** @param {Promise<import("./insert.mjs").Done>} outcome of a question that was answered */

@@ -44,7 +44,15 @@ export const customWidgets = types =>
  * @returns {Widget}
  */
 export function placeElement(node, name, type, { element, get, set, minHeight }) {
-    // A click in the element must not drag the node, nor a key reach the graph.
+    keepEvents(element)
+    const options = { getValue: get, setValue: set, getMinHeight: () => minHeight() + 2 * MARGIN, hideOnZoom: false, margin: MARGIN }
+    const widget = node.addDOMWidget(name, type, element, options)
+    keepMounted(node, element, name)
+    return widget
+}
+
+/** Of an element in a node no key reaches the graph; its wheel scrolls it, or else zooms. @param {HTMLElement} element */
+export function keepEvents(element) {
     element.addEventListener("keydown", event => event.stopPropagation())
     element.addEventListener("wheel", event => {
         const scroller = event.target instanceof Element ? event.target.closest(".ld-scroll") : null
@@ -54,12 +62,6 @@ export function placeElement(node, name, type, { element, get, set, minHeight })
             app.canvas?.processMouseWheel?.(event)
         }
     }, { passive: false })
-    element.dataset.ldWidget = name
-    const options = { getValue: get, setValue: set, getMinHeight: () => minHeight() + 2 * MARGIN, hideOnZoom: false, margin: MARGIN }
-    const widget = node.addDOMWidget(name, type, element, options)
-    placed.add({ node: new WeakRef(node), element: new WeakRef(element), name })
-    remountSoon()
-    return widget
 }
 
 /**
@@ -70,6 +72,13 @@ export function placeElement(node, name, type, { element, get, set, minHeight })
  */
 const placed = new Set()
 const LOOKS_MS = [0, 60, 250, 800]
+
+/** @param {Node} node @param {HTMLElement} element @param {string} name of the widget that shows it */
+export function keepMounted(node, element, name) {
+    element.dataset.ldWidget = name
+    placed.add({ node: new WeakRef(node), element: new WeakRef(element), name })
+    remountSoon()
+}
 
 /** After whatever may have made nodes anew. */
 export function remountSoon() {
@@ -115,6 +124,16 @@ export const typeOf = node => String(node.comfyClass ?? node.type ?? "")
 
 /** Whether the graph that is shown may be changed by hand. */
 export const canEdit = () => Boolean(app.canvas?.graph) && !app.canvas.read_only && !app.canvas.selectOnly
+
+/** @returns {DOMRect} what is seen of the canvas, in the window */
+export function viewOfCanvas() {
+    const whole = app.canvas.canvas.getBoundingClientRect()
+    const side = document.querySelector("lora-deck")?.getBoundingClientRect()
+    if (!side || side.right <= whole.left || side.left >= whole.right) return whole
+    const onLeft = side.left + side.width / 2 < whole.left + whole.width / 2
+    const [left, right] = onLeft ? [Math.max(whole.left, side.right), whole.right] : [whole.left, Math.min(whole.right, side.left)]
+    return new DOMRect(left, whole.top, right - left, whole.height)
+}
 
 /** @param {number} x @param {number} y in the window @returns {[number, number]} in the graph */
 export function graphPlace(x, y) {

@@ -170,6 +170,12 @@ export function holderOf(subgraph) {
     return null
 }
 
+/** @param {Graph} graph @param {Node} node @returns {string} its id in a prompt, such as `3:12` for node 12 in the subgraph node 3 */
+export function promptId(graph, node) {
+    const outer = graph !== allGraphs()[0] ? holderOf(graph) : null
+    return outer ? `${promptId(outer.graph, outer.node)}:${node.id}` : String(node.id)
+}
+
 /**
  * Adds a node to a graph.
  *

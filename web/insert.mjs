@@ -57,8 +57,8 @@ export const weightFor = card => preferredWeight(card) ?? (Number(chosen("Defaul
 /** @param {Card} card @returns {Promise<string>} */
 export const tagFor = async card => printTag({ name: await spelling(card), te: weightFor(card) })
 
-/** @param {Card} card @param {string} key */
-const words = (card, key) => (chosen("ActivationText") ? String(card.fields[key] ?? "").trim() : "")
+/** @param {Card} card @param {string} key @param {boolean} bare whether the tag goes in alone */
+const words = (card, key, bare) => (chosen("ActivationText") && !bare ? String(card.fields[key] ?? "").trim() : "")
 
 /**
  * The tags of a card in a text.
@@ -83,9 +83,10 @@ async function tagsOf(text, id) {
  *
  * @param {Card[]} cards
  * @param {"ask"|"connect"|"insert"} unconnected what to do about a prompt that reaches no parser
+ * @param {boolean} [bare] whether tags go in without activation and negative texts
  * @returns {Promise<Nowhere|Ask|Done>}
  */
-export async function toggle(cards, unconnected) {
+export async function toggle(cards, unconnected, bare = false) {
     const { field, fed, caret } = target()
     if (!field || fed) return { kind: field ? "fed" : "none" }
     const text = String(field.widget.value)
@@ -94,7 +95,7 @@ export async function toggle(cards, unconnected) {
     if (cards.every(card => there.get(card.id))) return takeOut(cards, field)
     const missing = cards.filter(card => !there.get(card.id))
     const tags = await Promise.all(missing.map(tagFor))
-    return insertAt(missing, tags, field, caret, unconnected)
+    return insertAt(missing, tags, field, caret, unconnected, bare)
 }
 
 /**
@@ -105,11 +106,12 @@ export async function toggle(cards, unconnected) {
  * @param {Field} field
  * @param {number} caret
  * @param {"ask"|"connect"|"insert"} unconnected
+ * @param {boolean} [bare] as in `toggle`
  * @returns {Promise<Ask|Done>}
  */
-export async function insertAt(cards, tags, field, caret, unconnected) {
+export async function insertAt(cards, tags, field, caret, unconnected, bare = false) {
     const found = planFor(field)
-    const go = (/** @type {boolean} */ connect) => putIn(cards, tags, field, caret, connect ? found : null)
+    const go = (/** @type {boolean} */ connect) => putIn(cards, tags, field, caret, connect ? found : null, bare)
     if (!found || unconnected === "insert") return go(false)
     return unconnected === "connect" ? go(true) : { kind: "ask", field, plan: found, go }
 }
@@ -120,16 +122,17 @@ export async function insertAt(cards, tags, field, caret, unconnected) {
  * @param {Field} field
  * @param {number} caret
  * @param {import("./connect.mjs").Plan|null} found to carry out
+ * @param {boolean} bare
  * @returns {Promise<Done>}
  */
-async function putIn(cards, tags, field, caret, found) {
+async function putIn(cards, tags, field, caret, found, bare) {
     const separator = String(chosen("Separator") ?? " ")
     const negative = negativeOf(field)
     const before = String(field.widget.value)
     const at = placeFor(before, caret)
-    const piece = cards.map((card, i) => [tags[i], words(card, "activation_text")].filter(Boolean).join(" "))
+    const piece = cards.map((card, i) => [tags[i], words(card, "activation_text", bare)].filter(Boolean).join(" "))
     const edit = insertion(before, at, piece.join(separator || " "), separator)
-    const negatives = cards.map(card => (negative ? words(card, "negative_text") : ""))
+    const negatives = cards.map(card => (negative ? words(card, "negative_text", bare) : ""))
     const write = () => {
         for (const text of negatives.filter(Boolean)) {
             const now = String(/** @type {Field} */ (negative).widget.value)
@@ -143,7 +146,7 @@ async function putIn(cards, tags, field, caret, found) {
     const written = found ? await asOneStepOfNodes(write) : asOneStep(write)
     cards.forEach((card, i) => {
         inserted.set(card.id, {
-            activation: words(card, "activation_text"), negative: negatives[i],
+            activation: words(card, "activation_text", bare), negative: negatives[i],
             lead: i === 0 ? edit.lead : separator || " ", tail: i === cards.length - 1 ? edit.tail : "",
         })
     })

@@ -37,12 +37,15 @@ const span = ([low, high]) => (low === high ? String(low) : `${low}–${high}`)
 
 const FAMILIES = { lora: "LoRA", loha: "LoHa", lokr: "LoKr", glora: "GLoRA", ia3: "IA3", oft: "OFT", boft: "BOFT" }
 
+/** @param {string} family as the server names it @returns {string} */
+export const familyName = family => family.replace(/^\w+/, word => /** @type {any} */ (FAMILIES)[word] ?? word)
+
 /** @param {number} value @returns {string} with two digits, and no minus before nothing */
 const digits = value => (Math.round(value * 100) / 100 + 0).toFixed(2)
 
 /** @param {LoraLook} lora @returns {string} `LoRA · rank 16` */
 function kind(lora) {
-    const families = lora.families.map(family => family.replace(/^\w+/, word => /** @type {any} */ (FAMILIES)[word] ?? word)).join(", ")
+    const families = lora.families.map(familyName).join(", ")
     return lora.ranks ? `${families} · ${t("inspect.rank", { rank: span(lora.ranks) })}` : families
 }
 

@@ -1,18 +1,18 @@
 /** The only file that the host loads by itself; everything else is imported from here. */
 
-import { noteBlockLayout } from "./block_layouts.mjs?v=0.1.0"
 import { nodeMenuItems, nodeWidgets, watchCanvas } from "./canvas.mjs?v=0.1.0"
 import { watchFiles } from "./combos.mjs?v=0.1.0"
 import { DeckElement } from "./deck.mjs?v=0.1.0"
 import { h } from "./dom.mjs?v=0.1.0"
 import { watchTags } from "./complete.mjs?v=0.1.0"
-import { colourLinks, onEvent, registerExtension, registerSidebarTab, toggleSidebarTab } from "./host.mjs?v=0.1.0"
+import { colourLinks, registerExtension, registerSidebarTab, toggleSidebarTab } from "./host.mjs?v=0.1.0"
 import { hashesByDefault, watchInfotextDrops } from "./infotext_drop.mjs?v=0.1.0"
 import { connect, planFor } from "./insert.mjs?v=0.1.0"
 import { setLogging } from "./library.mjs?v=0.1.0"
 import { afterOpening, beforeOpening, lookAgain, watchLeaving } from "./locks.mjs?v=0.1.0"
 import { watchLooks } from "./inspect.mjs?v=0.1.0"
 import { watchImages } from "./last_image.mjs?v=0.1.0"
+import { redrawReports } from "./report_node.mjs?v=0.1.0"
 import { chosen, settings } from "./settings.mjs?v=0.1.0"
 import { TAB, openDeck } from "./show.mjs?v=0.1.0"
 import { state, update } from "./store.mjs?v=0.1.0"
@@ -53,11 +53,13 @@ registerExtension({
     getCustomWidgets: nodeWidgets,
     getNodeMenuItems: nodeMenuItems,
     beforeConfigureGraph: beforeOpening,
-    afterConfigureGraph: afterOpening,
+    afterConfigureGraph() {
+        redrawReports()
+        return afterOpening()
+    },
     nodeCreated: hashesByDefault,
     async setup() {
         colourLinks(LINK_COLOURS)
-        onEvent("lora-deck.blocks", noteBlockLayout)
         for (const sheet of ["./deck.css", "./dialog.css", "./missing.css", "./infotext.css", "./inspect.css", "./nodes.css"]) document.head.append(h("link", { rel: "stylesheet", href: new URL(sheet, import.meta.url) }))
         await loadWords()
         customElements.define("lora-deck", DeckElement)

@@ -44,6 +44,14 @@ export function redrawRows() {
     }
 }
 
+/** @type {WeakMap<import("./host.mjs").Widget, RowsWidget>} */ const shownBy = new WeakMap()
+
+/** @param {import("./host.mjs").Widget} widget of the host @param {RowsWidget} shown by it */
+export const setRowsOf = (widget, shown) => void shownBy.set(widget, shown)
+
+/** @param {import("./host.mjs").Node} node @returns {RowsWidget|null} the rows that a node shows */
+export const rowsOf = node => (node.widgets ?? []).map((/** @type {any} */ widget) => shownBy.get(widget)).find(Boolean) ?? null
+
 /** @param {Card[]} cards @returns {Promise<Row[]>} */
 export const rowsOfCards = cards => Promise.all(cards.map(async card =>
     ({ on: true, name: await spelling(card), te: weightFor(card), unet: weightFor(card) })))

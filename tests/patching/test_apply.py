@@ -199,6 +199,10 @@ def test_missing_is_an_error_that_names_tag_and_neighbours(make_model: Callable[
     applied = apply(make_model(), None, "<lora:ink_wish:0.5><lora:a>", missing="warn")
     assert [entry.name for entry, _ in applied.left_out] == ["ink_wish"] and len(applied.files) == 1
     assert "ink_wish" in str(applied.report)
+    told = applied.report.to_json()
+    (left,) = told["left_out"]
+    assert left["tag"] == "<lora:ink_wish:0.5>" and "ink_wash" in left["reason"]
+    assert told["notes"] == [] and [file["name"] for file in told["files"]] == ["a.safetensors"]
 
 
 def test_a_file_for_another_model_says_what_it_looks_like(make_model: Callable[..., Any], lora_folder: Path) -> None:
