@@ -104,3 +104,63 @@ def one_step(deck: DeckPage, before: Any, depth_before: int) -> None:
     deck.redo()
     assert deck.graph() == after
     settle(deck)
+
+
+def start(deck: DeckPage, nodes: Any, links: Any) -> None:
+    """A workflow beside the open deck, with nothing to undo."""
+    deck.build(nodes, links)
+    deck.open()
+    deck.reset()
+    forget_steps(deck)
+
+
+def forget_steps(deck: DeckPage) -> None:
+    """Empties the undo history once the host has measured what was drawn."""
+    settle(deck, 900)
+    deck.page.evaluate("""() => { const t = app.extensionManager.workflow.activeWorkflow.changeTracker
+        ;(t.captureCanvasState ?? t.checkState).call(t); t.undoQueue.length = t.redoQueue.length = 0 }""")
+
+
+def place(deck: DeckPage, title: str, dx: float, dy: float) -> tuple[float, float]:
+    """A place in a node, in the window."""
+    x, y = deck.page.evaluate(
+        """([title, dx, dy]) => { const n = app.canvas.graph._nodes.find(n => n.title === title)
+        const { scale, offset } = app.canvas.ds
+        const c = app.canvas.canvas.getBoundingClientRect()
+        return [c.x + (n.pos[0] + offset[0] + dx) * scale, c.y + (n.pos[1] + offset[1] + dy) * scale] }""",
+        [title, dx, dy],
+    )
+    return x, y
+
+
+def slot(deck: DeckPage, title: str, name: str = "", output: int = -1) -> tuple[float, float]:
+    """A node's input by its name, or an output, in the window."""
+    x, y = deck.page.evaluate(
+        """([title, name, output]) => { const n = app.canvas.graph._nodes.find(n => n.title === title)
+        const at = output < 0 ? n.getInputPos(n.inputs.findIndex(i => i.name === name)) : n.getOutputPos(output)
+        const { scale, offset } = app.canvas.ds
+        const c = app.canvas.canvas.getBoundingClientRect()
+        return [c.x + (at[0] + offset[0]) * scale, c.y + (at[1] + offset[1]) * scale] }""",
+        [title, name, output],
+    )
+    return x, y
+
+
+def drag_card(deck: DeckPage, card: str, to: tuple[float, float]) -> list[str]:
+    """Drags a card; what the target said meanwhile."""
+    mouse, option = deck.page.mouse, deck.card(card)
+    option.scroll_into_view_if_needed()
+    box = option.bounding_box()
+    assert box is not None
+    # Below the action bar, which lies over the card's upper edge.
+    mouse.move(box["x"] + 60, box["y"] + 100)
+    mouse.down()
+    mouse.move(box["x"] + 80, box["y"] + 120, steps=3)
+    mouse.move(to[0] - 15, to[1] - 10, steps=4)
+    mouse.move(*to, steps=4)
+    deck.page.wait_for_timeout(300)
+    said = deck.page.locator(".ld-drop__t").all_text_contents()
+    mouse.up()
+    settle(deck, 600)
+    assert deck.page.locator(".ld-drop__t").count() == 0
+    return said

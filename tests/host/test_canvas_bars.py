@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from .canvas_page import INK, centre, depth, drag, one_step, prompt, rows_value, settle, value, with_stack
+from .canvas_page import INK, centre, depth, drag, forget_steps, one_step, prompt, rows_value, settle, value, with_stack
 from .deck_page import DeckPage
 from .harness import HostServer
 
@@ -30,9 +30,7 @@ def deck(open_page: DeckPage) -> Iterator[DeckPage]:
     links = [link for link in links if link[0] != "rows"]
     open_page.build(nodes, [*links, ("rows", 0, "blocks", "stack"), ("blocks", 0, "apply", "stack")])
     expect(open_page.page.get_by_role("slider", name="IN00", exact=True)).to_be_visible()
-    settle(open_page, 900)
-    open_page.page.evaluate("""() => { const t = app.extensionManager.workflow.activeWorkflow.changeTracker
-        ;(t.captureCanvasState ?? t.checkState).call(t); t.undoQueue.length = t.redoQueue.length = 0 }""")
+    forget_steps(open_page)
     open_page.errors.clear()
     yield open_page
     assert open_page.errors == []

@@ -15,6 +15,7 @@ from .canvas_page import (
     centre,
     depth,
     drag,
+    forget_steps,
     names,
     one_step,
     prompt,
@@ -48,9 +49,7 @@ def deck(open_page: DeckPage) -> Iterator[DeckPage]:
 def build(deck: DeckPage, *given: dict[str, object]) -> None:
     nodes, links = with_stack(*given)
     deck.build(nodes, links)
-    settle(deck, 900)
-    deck.page.evaluate("""() => { const t = app.extensionManager.workflow.activeWorkflow.changeTracker
-        ;(t.captureCanvasState ?? t.checkState).call(t); t.undoQueue.length = t.redoQueue.length = 0 }""")
+    forget_steps(deck)
 
 
 def test_rows_say_what_they_are(deck: DeckPage) -> None:
