@@ -6,7 +6,7 @@ import { Form } from "./dialog_form.mjs?v=0.1.0"
 import { HeaderTab } from "./dialog_header.mjs?v=0.1.0"
 import { Side } from "./dialog_side.mjs?v=0.1.0"
 import { TrainingTab } from "./dialog_training.mjs?v=0.1.0"
-import { h, icon, iconButton } from "./dom.mjs?v=0.1.0"
+import { h, icon, iconButton, renew } from "./dom.mjs?v=0.1.0"
 import { Draft, disagreeing } from "./draft.mjs?v=0.1.0"
 import { onEvent, toast } from "./host.mjs?v=0.1.0"
 import { showDialog } from "./host_dialog.mjs?v=0.1.0"
@@ -109,15 +109,16 @@ export class Dialog {
     drawState() {
         const button = (/** @type {string} */ text, /** @type {string} */ kind, /** @type {() => void} */ run, off = false) =>
             h(`button.ld-b.${kind}`, { type: "button", disabled: off, onClick: run }, text)
+        const put = (/** @type {Node[]} */ ...buttons) => renew(this.buttons, buttons, () => this.panel.focus({ preventScroll: true }))
         this.state.className = "ld-state"
         if (this.question) {
             this.state.replaceChildren(t("dialog.leave", { name: titleOf(this.card.name) }))
-            this.buttons.replaceChildren(
+            put(
                 button(t("dialog.discard"), "ld-b--quiet", () => this.answered("discard")), button(t("dialog.keep"), "ld-b--line", () => this.answered("keep")),
                 button(t("dialog.save"), "ld-b--go", () => this.answered("save")))
         } else if (this.conflict) {
             this.state.replaceChildren(this.conflict.summary())
-            this.buttons.replaceChildren(
+            put(
                 button(t("dialog.keep"), "ld-b--quiet", () => this.endConflict()), button(t("dialog.take_all"), "ld-b--line", () => this.takeAll()),
                 button(t("dialog.save_these"), "ld-b--go", () => void this.saveChosen()))
         } else {
@@ -128,7 +129,7 @@ export class Dialog {
             else if (dirty) this.state.classList.add("is-dirty")
             this.state.replaceChildren(...(this.said.kind === "is-saved" ? [icon("check")] : this.said.kind ? [icon("bad")] : []), text)
             const wrong = this.form.wrong
-            this.buttons.replaceChildren(
+            put(
                 dirty ? button(t("dialog.discard"), "ld-b--quiet", () => this.discard(), this.saving) : button(t("dialog.close"), "ld-b--quiet", () => this.leave()),
                 button(t("dialog.save"), "ld-b--go", () => void this.save(), !dirty || this.saving || Boolean(wrong)))
             if (wrong) this.state.replaceChildren(wrong)

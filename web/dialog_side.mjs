@@ -1,7 +1,7 @@
 /** The left column of the dialog: the preview and how to change it, and what is known about the file. */
 
 import { fault, isVideo, picture, video } from "./card.mjs?v=0.1.0"
-import { h, icon, iconButton } from "./dom.mjs?v=0.1.0"
+import { h, icon, iconButton, renew } from "./dom.mjs?v=0.1.0"
 import { lastImage } from "./last_image.mjs?v=0.1.0"
 import { LibraryError, fullCard, hashFiles, sendPreview } from "./library.mjs?v=0.1.0"
 import { hueOf } from "./placeholder.mjs?v=0.1.0"
@@ -32,6 +32,7 @@ export class Side {
         this.file = h("input", { type: "file", accept: "image/*,video/mp4,video/webm", hidden: true, onChange: () => void this.take(this.file.files?.[0]) })
         const button = (/** @type {import("./dom.mjs").IconName} */ name, /** @type {string} */ text, /** @type {string} */ title, /** @type {() => void} */ run) =>
             h("button.ld-b.ld-b--28", { type: "button", title, onClick: run }, icon(name), text)
+        this.choose = button("upload", t("dialog.choose"), t("dialog.choose_title"), () => this.file.click())
         this.last = button("image", t("dialog.last"), t("dialog.last_title"), () => void this.takeLast())
         this.adult = button("eyeoff", t("dialog.adult"), t("dialog.adult_title"), () => this.dialog.form.setAdult(this.adult.getAttribute("aria-pressed") !== "true"))
         this.said = h("p.ld-hint", { role: "status" })
@@ -40,7 +41,7 @@ export class Side {
         this.facts = h("div.ld-side__f")
         /** @type {HTMLElement} */ this.element = h("aside.ld-side.ld-scroll", { "aria-label": t("dialog.side") }, this.picture,
             h("div.ld-side__b", { role: "group", "aria-label": t("dialog.previewed") },
-                button("upload", t("dialog.choose"), t("dialog.choose_title"), () => this.file.click()), button("clip", t("dialog.paste"), t("dialog.paste_title"), () => void this.paste()), this.last, this.adult, this.file),
+                this.choose, button("clip", t("dialog.paste"), t("dialog.paste_title"), () => void this.paste()), this.last, this.adult, this.file),
             this.question, this.said, this.facts, this.hashed)
     }
 
@@ -49,10 +50,10 @@ export class Side {
         const blurred = card.adult && chosen("BlurAdult") !== false && !state.shown.has(card.id) && Boolean(card.preview_version)
         const shown = picture({ ...card, favourite: false }, { on: null, picked: false, blurred, size: "large" })
         if (isVideo(card) && !blurred && !fault(card)) shown.append(video(card))
-        this.picture.replaceChildren(shown, ...(blurred ? [h("button.ld-b.ld-b--28.ld-side__s", { type: "button", onClick: () => {
+        renew(this.picture, [shown, ...(blurred ? [h("button.ld-b.ld-b--28.ld-side__s", { type: "button", onClick: () => {
             state.shown.add(card.id)
             this.draw()
-        } }, icon("eyeoff"), t("flyout.show"))] : []))
+        } }, icon("eyeoff"), t("flyout.show"))] : [])], () => this.choose.focus())
         this.last.disabled = !lastImage()
         this.drawAdult()
         this.drawFacts()
@@ -199,7 +200,7 @@ export class Side {
 
     /** Asks before a file of the user's is replaced. @param {string} name @param {() => void} yes */
     ask(name, yes) {
-        const end = () => this.question.replaceChildren()
+        const end = () => renew(this.question, [], () => this.choose.focus())
         this.question.replaceChildren(h("div.ld-note.ld-note--in", { role: "alert" }, icon("warn"), h("div.ld-grow", null, h("b", null, t("menu.replace", { name })),
             h("div.ld-side__b", null,
                 h("button.ld-b.ld-b--28", { type: "button", onClick: () => {

@@ -28,7 +28,7 @@ export function h(tag, given, ...children) {
     return element
 }
 
-const STOPS = "button, input, [tabindex]"
+const STOPS = ":is(button, input, [tabindex]):not(:disabled)"
 
 /**
  * Replaces what an element holds. The keyboard's focus stays at its place in it, and goes to `next` where nothing is left

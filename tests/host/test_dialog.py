@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -276,6 +277,54 @@ def test_preview_chosen_dropped_and_taken_from_the_graph(deck: DeckPage, folder:
     expect(state(dialog)).to_have_text("Saved to pictured.json")
     assert card.saved() == {"tags": ["nsfw"]}
     expect(deck.card("pictured").locator(".ld-pic")).to_have_class(re.compile("ld-blur"))
+
+
+COPY_PICTURE = """async text => { const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0))
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": new Blob([bytes], { type: "image/png" }) })]) }"""
+PASTE = """text => { const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0))
+    const data = new DataTransfer(); data.items.add(new File([bytes], "x.png", { type: "image/png" }))
+    document.querySelector(".ld-dlg textarea").dispatchEvent(
+        new ClipboardEvent("paste", { bubbles: true, cancelable: true, clipboardData: data })) }"""
+
+
+def test_preview_pasted_and_of_the_last_image(deck: DeckPage, folder: Path) -> None:
+    made = deck.run()
+    card = Card(deck, folder, "pasted_over")
+    picture = base64.b64encode((deck.host.loras / "styles" / "ink_wash_v2.png").read_bytes()).decode()
+    dialog = card.open()
+    preview = dialog.get_by_role("group", name="Preview", exact=True)
+    said = dialog.locator(".ld-side [role=status]")
+    target = folder / "pasted_over.preview.png"
+    nodes = card.page.evaluate("() => app.graph._nodes.length")
+
+    preview.get_by_role("button", name="Last image").click()
+    expect(said).to_have_text("Saved to pasted_over.preview.png")
+    assert Image.open(target).convert("RGB").tobytes() == made
+    first = target.read_bytes()
+
+    card.page.evaluate(COPY_PICTURE, picture)
+    preview.get_by_role("button", name="Paste").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("There is a preview already")
+    dialog.get_by_role("button", name="Keep it").focus()
+    card.page.keyboard.press("Enter")
+    expect(dialog.get_by_role("alert")).to_have_count(0)
+    expect(preview.get_by_role("button", name="Choose…")).to_be_focused()
+    assert target.read_bytes() == first
+
+    card.page.evaluate(PASTE, picture)
+    dialog.get_by_role("button", name="Replace it").click()
+    expect(said).to_have_text("Saved to pasted_over.preview.png")
+    assert Image.open(target).size == Image.open(deck.host.loras / "styles" / "ink_wash_v2.png").size
+    assert card.page.evaluate("() => app.graph._nodes.length") == nodes
+
+    # A button that goes does not take the keyboard's focus out of the dialog.
+    dialog.get_by_role("textbox", name="Notes").fill("by keyboard")
+    dialog.get_by_role("button", name="Save").focus()
+    card.page.keyboard.press("Enter")
+    expect(state(dialog)).to_have_text("Saved to pasted_over.json")
+    assert card.page.evaluate("() => document.querySelector('.ld-dlg').contains(document.activeElement)")
+    card.page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
 
 
 def test_hashes_are_computed_on_demand(deck: DeckPage, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -285,6 +286,26 @@ def test_search_narrows_as_typed_and_survives_closing(deck: DeckPage) -> None:
     deck.shot("sidebar-no-hits")
     deck.page.get_by_role("button", name="Clear search and filters").click()
     expect(deck.page.locator("lora-deck [role=option]")).to_have_count(7)
+
+
+VIEW = """() => { const { grid, tools, list } = document.querySelector("lora-deck").deck
+    return [grid.element.scrollTop, grid.size, list.total, tools.tree.childElementCount, tools.path.innerText,
+        [...tools.chips.children].map(chip => chip.innerText + chip.getAttribute("aria-pressed"))] }"""
+
+
+def test_view_filters_and_scroll_survive_closing(deck: DeckPage) -> None:
+    parsed(deck)
+    deck.reset(fits=False, size="large", families=["LoRA"], order="size", descending=True, tree=True)
+    deck.page.evaluate("() => { document.querySelector('lora-deck').deck.grid.element.scrollTop = 600 }")
+    deck.page.wait_for_timeout(300)
+    before = deck.page.evaluate(VIEW)
+    assert before[:2] == [600, "large"] and before[3] == 1 and "LoRAtrue" in before[5]
+    for tab in ("lora-deck", "model-library"):
+        deck.page.evaluate("tab => app.extensionManager.sidebarTab.toggleSidebarTab(tab)", tab)
+        expect(deck.page.locator("lora-deck")).to_have_count(0)
+        deck.open()
+        deck.page.wait_for_function(f"before => JSON.stringify(({VIEW})()) === before", arg=json.dumps(before,
+            separators=(",", ":"), ensure_ascii=False))  # fmt: skip
 
 
 def test_other_tabs_leave_nothing_of_the_deck_behind(deck: DeckPage) -> None:
