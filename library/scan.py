@@ -196,7 +196,7 @@ def _compare(connection: sqlite3.Connection, listing: Listing, roots: Roots, fou
             )
         elif state != PRESENT:
             connection.execute("UPDATE files SET state = ? WHERE id = ?", (PRESENT, file_id))
-            found.added += 1
+        found.added += state != PRESENT
         if replaced or pending or beside != siblings.beside(entry.name).signature:
             work.append(_Work(file_id, name, entry, False))
             found.changed += 1

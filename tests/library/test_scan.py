@@ -170,6 +170,24 @@ def test_a_linked_folder_whose_target_goes_is_away(make_library: MakeLibrary, lo
     assert cards(library)["nas/ink.safetensors"]["state"] == "away"
 
 
+@pytest.mark.parametrize("other", [False, True], ids=["the same", "another"])
+def test_a_file_that_comes_back_is_told_as_added(make_library: MakeLibrary, loras: Path, other: bool) -> None:
+    path = write_lora(loras / "ink.safetensors")
+    kept = loras.parent / "kept"
+    library = make_library(loras)
+    library.scan()
+    path.rename(kept)
+    library.scan()
+    kept.rename(path)
+    if other:
+        os.utime(path, ns=(5, 5))
+    told: list[dict[str, Any]] = []
+    library.listen(lambda event, data: told.append(data) if event == "changed" else None)
+    library.scan()
+    assert {change["added"] for change in told} == {1}
+    assert list(cards(library)) == ["ink.safetensors"]
+
+
 def test_a_removed_file_keeps_what_was_known(make_library: MakeLibrary, loras: Path) -> None:
     path = write_lora(loras / "sub" / "ink.safetensors")
     write_lora(loras / "other.safetensors")
