@@ -138,11 +138,36 @@ REGIONS_LINKS: Links = [
     ("checkpoint", 2, "decode", "vae"), ("decode", 0, "image", "images"),
 ]  # fmt: skip
 
+FP8: Nodes = {
+    "model": ("UNETLoader", (20, 60), (340, 100), {"unet_name": "lora_deck_demo_fp8.safetensors"}),
+    "checkpoint": ("CheckpointLoaderSimple", (20, 210), (340, 120), CHECKPOINT),
+    "parser": ("PromptLoraParser", (20, 390), (400, 240), {
+        "text": "a lighthouse keeper in a small boat, mira, ink wash\n"
+        "<lora:ink_wash_v2:0.8> <lora:mira_lighthouse:0.7> <lora:film_grain:0.4>",
+    }),
+    "latent": ("EmptyLatentImage", (20, 690), (300, 130), {"width": 256, "height": 192}),
+    "apply": ("LoraStackApply", (470, 60), (320, 260), {}),
+    "positive": ("CLIPTextEncode", (470, 390), (320, 90), {}),
+    "negative": ("CLIPTextEncode", (470, 540), (320, 110), NEGATIVE),
+    "report": ("PreviewAny", (840, 470), (480, 330), {}),
+    "sampler": ("KSampler", (840, 60), (280, 290), SAMPLING),
+    "decode": ("VAEDecode", (840, 390), (220, 60), {}),
+    "image": ("SaveImage", (1170, 60), (340, 330), {"filename_prefix": "lora_deck_fp8"}),
+}  # fmt: skip
+FP8_LINKS: Links = [
+    ("model", 0, "apply", "model"), ("checkpoint", 1, "apply", "clip"), ("parser", 1, "apply", "stack"),
+    ("parser", 0, "positive", "text"), ("apply", 1, "positive", "clip"), ("apply", 1, "negative", "clip"),
+    ("apply", 0, "sampler", "model"), ("positive", 0, "sampler", "positive"), ("negative", 0, "sampler", "negative"),
+    ("latent", 0, "sampler", "latent_image"), ("sampler", 0, "decode", "samples"),
+    ("checkpoint", 2, "decode", "vae"), ("decode", 0, "image", "images"), ("apply", 2, "report", "source"),
+]  # fmt: skip
+
 EXAMPLES: dict[str, tuple[Nodes, Links]] = {
     "LoRA_Deck_prompt_with_tags": (TAGS, TAGS_LINKS),
     "LoRA_Deck_two_passes": (HIRES, HIRES_LINKS),
     "LoRA_Deck_fading_in": (FADE, FADE_LINKS),
     "LoRA_Deck_two_regions": (REGIONS, REGIONS_LINKS),
+    "LoRA_Deck_fp8_model": (FP8, FP8_LINKS),
 }
 README_PICTURE = "LoRA_Deck_prompt_with_tags"
 

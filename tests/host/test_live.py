@@ -103,3 +103,23 @@ def test_a_stack_on_a_masked_conditioning(host: HostServer) -> None:
     refused = host.queue(graph)
     assert refused.status == "refused" and "passes no Apply LoRA stack" in refused.message
     assert "KSampler" in refused.message and refused.errors[0][0] == "own"
+
+
+def test_an_fp8_model_with_three_loras(host: HostServer) -> None:
+    """As the example has it: the forward pass by itself, and nearer to the model in fp16 than patched weights are."""
+    tags = "a boat <lora:ink_wash_v2:0.8><lora:mira_lighthouse:0.7><lora:film_grain:0.4>"
+
+    def picture(method: str, weights: str = "fp8") -> tuple[Any, str]:
+        graph = tagged(tags)
+        if weights == "fp8":
+            graph["unet"] = node("UNETLoader", unet_name="lora_deck_demo_fp8.safetensors", weight_dtype="default")
+            graph["apply"]["inputs"]["model"] = ["unet", 0]
+        graph["apply"]["inputs"]["method"] = method
+        result = host.queue(graph)
+        return host.images(result)[0].astype(int), report_of(result)
+
+    auto, report = picture("auto")
+    assert report.count("in the forward pass, because the model's weights are fp8 e4m3") == 3
+    live, patched, truth = picture("live")[0], picture("patch")[0], picture("patch", "fp16")[0]
+    assert near(auto, live) and not near(auto, patched)
+    assert np.abs(auto - truth).mean() < np.abs(patched - truth).mean()

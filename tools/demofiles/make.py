@@ -1,4 +1,7 @@
-"""Entry point: ``python -m demofiles.make checkpoints|loras FOLDER``, with the host's folder on the path."""
+"""Entry point: ``python -m demofiles.make KIND FOLDER``, with the host's folder on the path.
+
+KIND: ``checkpoints``, ``diffusion_models`` or ``loras``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import sys
 from pathlib import Path
 
 CHECKPOINT = "lora_deck_demo.safetensors"
+FP8_MODEL = "lora_deck_demo_fp8.safetensors"
 
 
 def main(kind: str, folder: Path) -> None:
@@ -17,6 +21,13 @@ def main(kind: str, folder: Path) -> None:
         from .checkpoint import write_checkpoint
 
         write_checkpoint(folder / CHECKPOINT)
+    elif kind == "diffusion_models":
+        from comfy.cli_args import args
+
+        args.cpu = True
+        from .diffusion_models import write_fp8
+
+        write_fp8(folder / FP8_MODEL)
     else:
         from .loras import write_loras
 

@@ -13,12 +13,13 @@ from .steps import Stamp, digest, run
 # What each kind of file is made by; a change there makes that kind anew.
 _MAKERS = {
     "checkpoints": ("weights.py", "checkpoint.py"),
+    "diffusion_models": ("weights.py", "checkpoint.py", "diffusion_models.py"),
     "loras": ("weights.py", "catalogue.py", "loras.py", "canvas.py", "pictures.py"),
 }
 
 
 def ensure_assets(host: Host) -> Path:
-    """A models folder with the demo's checkpoint and LoRA files; the tests read it, nobody else writes to it."""
+    """A models folder with the demo's models and LoRA files; the tests read it, and nobody else writes to it."""
     for kind, makers in _MAKERS.items():
         stamp = Stamp(DEMO / f"{kind}.stamp", digest(*(DEMO_FILES / maker for maker in makers)))
         if stamp.is_current() and (DEMO_ASSETS / kind).is_dir():
