@@ -17,6 +17,7 @@ export class Foot {
         this.element = h("footer.ld-foot", { hidden: true }, this.notices, this.question, this.selection, this.progress)
         /** @type {ReturnType<typeof setTimeout>|undefined} */ this.timer = undefined
         this.depth = -1
+        /** @type {{at: number, done: number}|undefined} when reading began, and how many were read then */ this.readSince = undefined
     }
 
     /** @param {HTMLElement} part @param {...(Node|null)} content */
@@ -106,16 +107,30 @@ export class Foot {
             iconButton("x", t("selection.clear"), { class: "ld-ib--28", onClick: actions.clear })) : null)
     }
 
+    /** @param {{done: number, total: number}} scan @returns {number} by the pace so far, 0 while there is none to tell */
+    secondsToRead({ done, total }) {
+        const now = performance.now()
+        this.readSince ??= { at: now, done }
+        const did = done - this.readSince.done
+        const took = (now - this.readSince.at) / 1000
+        return did > 0 && took > 1 ? ((total - done) * took) / did : 0
+    }
+
     /**
      * @param {{phase: string, done: number, total: number}} scan
      * @param {any} hash
      * @param {(action: "start"|"cancel") => void} act on hashing
      */
     work(scan, hash, act) {
-        if (scan.phase !== "idle") {
-            const text = scan.total && scan.phase === "reading"
-                ? t("progress.read", { done: scan.done, total: scan.total }) : t("progress.found", { count: scan.total || scan.done })
-            this.put(this.progress, bar(t("progress.scan"), scan.phase === "reading" ? scan.done : null, scan.total, text, null))
+        const reading = scan.phase === "reading" && scan.total > 0
+        if (!reading) this.readSince = undefined
+        if (reading) {
+            const parts = [t("progress.read", { done: scan.done, total: scan.total })]
+            const seconds = this.secondsToRead(scan)
+            if (seconds >= 1) parts.push(left(seconds))
+            this.put(this.progress, bar(t("progress.scan"), scan.done, scan.total, parts.join(" · "), null))
+        } else if (scan.phase !== "idle") {
+            this.put(this.progress, bar(t("progress.scan"), null, scan.total, t("progress.found", { count: scan.total || scan.done }), null))
         } else if (hash.running && hash.total) {
             const parts = [t("progress.of", { done: hash.done, total: hash.total })]
             if (hash.paused) parts.push(t("progress.paused"))

@@ -386,8 +386,15 @@ def test_empty_and_working(deck: DeckPage) -> None:
     bar = deck.page.get_by_role("progressbar", name="Hashing")
     expect(bar).to_have_attribute("aria-valuenow", "312")
     expect(bar).to_have_attribute("aria-valuetext", re.compile("312 of 1,284 · 412 MB/s · 3 min left"))
-    deck.page.unroute("**/lora-deck/loras?**")
     deck.page.evaluate(tell, {"running": False})
+    scan = "scan => window.comfyAPI.api.api.dispatchCustomEvent('lora-deck.scan', scan)"
+    deck.page.evaluate(scan, {"phase": "reading", "done": 1000, "total": 9000})
+    deck.page.wait_for_timeout(1500)
+    deck.page.evaluate(scan, {"phase": "reading", "done": 2000, "total": 9000})
+    bar = deck.page.get_by_role("progressbar", name="Looking for LoRAs")
+    expect(bar).to_have_attribute("aria-valuetext", re.compile(r"2,000 of 9,000.* · 1\d s left"))
+    deck.page.unroute("**/lora-deck/loras?**")
+    deck.page.evaluate(scan, {"phase": "idle", "done": 0, "total": 0})
 
 
 def test_a_new_file_appears_by_itself(deck: DeckPage, library: HostServer) -> None:
