@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from .forms import Forms
+from .forms import Forms, of_matrix
 from .matrix import Matrix
 
 if TYPE_CHECKING:
@@ -133,9 +133,11 @@ class Strategy(ABC):
         """What the change does to the output of a linear layer or convolution, at full strength, in fp32.
 
         `None` where it has no such form of its own. `shape`: as `fit` gave it. `weight`: gives the weight in fp32, for
-        a change that cannot do without; it costs what patching would.
+        a change that cannot do without; it costs what patching would. A change that only adds gives its matrix, as
+        thin as that is.
         """
-        return None
+        matrix = self.matrix(torch.device("cpu")) if self.additive else None
+        return None if matrix is None else (of_matrix(matrix, shape),)
 
     def apply(self, weight: Tensor, multiplier: float, dtype: torch.dtype) -> Tensor:
         """W + multiplier · (f(W) − W), in place, rounded once to the weight's dtype.

@@ -5,7 +5,7 @@ LyCORIS' `full`, and what extraction tools and the host write.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
-from .forms import Dense, Forms
 from .matrix import Matrix, Whole
 from .module import ModuleTensors
 from .products import widest
@@ -50,9 +49,6 @@ class Diff(Strategy):
 
     def fit(self, shape: Shape) -> Shape:
         return fit_whole("its difference", self.diff, shape)
-
-    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
-        return (Dense(self.diff.float().reshape(shape) * self.scale),)
 
     def delta(self, weight: Tensor) -> Tensor:
         return self.diff.to(weight.device, weight.dtype).reshape(weight.shape) * self.scale

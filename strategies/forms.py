@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .matrix import Kronecker, Matrix, Product
+
 
 class Form:
     """One step of a change. Subclasses are frozen dataclasses of tensors, tuples of tensors, maps and `None`."""
@@ -148,6 +150,18 @@ Forms = tuple[Form, ...]
 
 def _scaled(change: Tensor, v: Tensor, extra: Tensor | None) -> Tensor:
     return change if extra is None else change + (v + change) * extra
+
+
+def of_matrix(matrix: Matrix, shape: tuple[int, ...]) -> Form:
+    """A change that only adds, of a weight of `shape`, from its matrix; fp32."""
+    if isinstance(matrix, Product):
+        down = matrix.down.float()
+        return Pair(matrix.up.float(), down.reshape(down.shape[0], *shape[1:]))
+    if isinstance(matrix, Kronecker):
+        (_, in1), (out2, _) = matrix.first.shape, matrix.second.shape
+        second = matrix.second.dense().float()
+        return Kron(matrix.first.dense().float(), second.reshape(out2, shape[1] // in1, *shape[2:]))
+    return Dense(matrix.dense().float().reshape(shape))
 
 
 def with_gain(forms: Forms, gain: Tensor, axis: int) -> Forms | None:

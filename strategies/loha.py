@@ -5,7 +5,7 @@ https://arxiv.org/abs/2108.06098; keys of LyCORIS and PEFT.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,15 +13,12 @@ import torch
 from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
-from .forms import Dense, Forms, Pair
 from .matrix import Matrix, Product, Whole
 from .module import ModuleTensors
 from .products import core_down, tucker, widest
 
 _FACTORS = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
 _CORES = ("hada_t1", "hada_t2")
-_LARGEST_PAIR = 16
-"""Rank up to which its rank² factors are worth more than the whole difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +75,6 @@ class Loha(Strategy):
             if not fits or (core is not None and tuple(core.shape[:2]) != (rank, rank)):
                 raise StrategyError(f"factors {tuple(a.shape)} and {tuple(b.shape)} do not make a weight of {shape}")
         return shape
-
-    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
-        rank = self.rank
-        size = min(shape[0], torch.Size(shape[1:]).numel())
-        small = self.w2_b.shape[0] == rank <= _LARGEST_PAIR and rank**2 <= size
-        if self.t1 is not None or not small:
-            return (Dense(self.delta(torch.zeros(shape))),)
-        # (A·B) ∘ (C·D) is the product of A's and C's columns by rows with B's and D's rows by columns.
-        up = torch.einsum("op,oq->opq", self.w1_a.float(), self.w2_a.float()).flatten(1)
-        down = torch.einsum("pi,qi->pqi", self.w1_b.float(), self.w2_b.float()).flatten(0, 1)
-        return (Pair(up * self.scale, down.reshape(rank**2, *shape[1:])),)
 
     def delta(self, weight: Tensor) -> Tensor:
         first = _factor(weight, self.w1_a, self.w1_b, self.t1)

@@ -6,7 +6,7 @@ with neither, LyCORIS scales by 1 whatever alpha says, and PEFT by its settings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from .base import Claim, Family, Shape, Strategy, StrategyError
-from .forms import Forms, Kron
 from .matrix import Kronecker, Matrix, Product, Whole
 from .module import ModuleTensors
 from .products import core_down, tucker, widest
@@ -99,10 +98,6 @@ class Lokr(Strategy):
         if tuple(core.shape[:2]) != (a.shape[0], b.shape[0]):
             raise StrategyError(f"the core {tuple(core.shape)} does not fit {name}_a {tuple(a.shape)}")
         return a.shape[1], b.shape[1] * core[0, 0].numel()
-
-    def forms(self, shape: Shape, weight: Callable[[], Tensor]) -> Forms | None:
-        w1, w2 = self._sides(torch.device("cpu"), torch.float32)
-        return (Kron(w1 * self.scale, w2.reshape(w2.shape[0], shape[1] // w1.shape[1], *shape[2:])),)
 
     def delta(self, weight: Tensor) -> Tensor:
         w1, w2 = self._sides(weight.device, weight.dtype)

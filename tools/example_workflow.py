@@ -147,11 +147,11 @@ FP8: Nodes = {
     }),
     "latent": ("EmptyLatentImage", (20, 690), (300, 130), {"width": 256, "height": 192}),
     "apply": ("LoraStackApply", (470, 60), (320, 260), {}),
-    "positive": ("CLIPTextEncode", (470, 390), (320, 90), {}),
-    "negative": ("CLIPTextEncode", (470, 540), (320, 110), NEGATIVE),
-    "report": ("PreviewAny", (840, 470), (480, 330), {}),
+    "positive": ("CLIPTextEncode", (470, 420), (320, 90), {}),
+    "negative": ("CLIPTextEncode", (470, 570), (320, 110), NEGATIVE),
+    "report": ("PreviewAny", (840, 540), (480, 270), {}),
     "sampler": ("KSampler", (840, 60), (280, 290), SAMPLING),
-    "decode": ("VAEDecode", (840, 390), (220, 60), {}),
+    "decode": ("VAEDecode", (840, 440), (220, 60), {}),
     "image": ("SaveImage", (1170, 60), (340, 330), {"filename_prefix": "lora_deck_fp8"}),
 }  # fmt: skip
 FP8_LINKS: Links = [
