@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,7 +90,8 @@ def uploaded(wanted: Sequence[FactorTensors], device: torch.device) -> list[Pair
         torch.cuda.OutOfMemoryError: they do not fit.
     """
     found: dict[int, Pair] = {}
-    with torch.no_grad():
+    # The host runs nodes in inference mode, and other threads, which are not in it, write here.
+    with torch.inference_mode(False), torch.no_grad():
         try:
             found.update(_read(wanted, device))
         except OSError as error:
@@ -123,16 +125,15 @@ class _Reader:
 
     def read(self, job: _Job, memory: Tensor) -> None:
         """Raises `OSError`, also where the file has become shorter."""
-        if self._device.type != "cuda":
-            _fill(memory[job.to : job.to + job.length], job)
-            return
-        with torch.cuda.device(self._device):
+        is_cuda = self._device.type == "cuda"
+        with torch.cuda.device(self._device) if is_cuda else nullcontext():
             staged = getattr(self._local, "staged", None)
             if staged is None:
-                staged = self._local.staged = torch.empty(_PIECE, dtype=torch.uint8, pin_memory=True)
+                staged = self._local.staged = torch.empty(_PIECE, dtype=torch.uint8, pin_memory=is_cuda)
             _fill(staged[: job.length], job)
             memory[job.to : job.to + job.length].copy_(staged[: job.length], non_blocking=True)
-            torch.cuda.current_stream().record_event().synchronize()
+            if is_cuda:
+                torch.cuda.current_stream().record_event().synchronize()
 
 
 def _fill(memory: Tensor, job: _Job) -> None:

@@ -85,7 +85,10 @@ def test_factors_are_the_files(
     monkeypatch.setattr(upload, "_PIECE", piece)
     monkeypatch.setattr(upload, "_BATCH", batch)
     factors = shared(write(tmp_path, "a", 1, 3), write(tmp_path, "b", 2, 8, alpha=False), write(tmp_path, "c", 3, 1))
-    check(factors, upload.uploaded(factors, torch.device(CPU)))
+    with torch.inference_mode():
+        pairs = upload.uploaded(factors, torch.device(CPU))
+    check(factors, pairs)
+    assert not any(factor.is_inference() for pair in pairs for factor in pair)
     assert reads and all(job.length <= piece for job in reads)
     whole = sum(f.size for f in factors)
     assert whole <= sum(job.length for job in reads) < whole * (1.2 if batch > whole else 30)
