@@ -1,6 +1,6 @@
 /** Which model's blocks a `BlockWeight` is about: of the Apply downstream, as it reported them or as its checkpoint's header says. */
 
-import { deepSourceOf, deepTargetsOf, inputOfType, promptId } from "./host.mjs?v=0.1.0"
+import { deepSourceOf, deepTargetsOf, enter, inputOfType, promptId } from "./host.mjs?v=0.1.0"
 import { LibraryError, blocksOf } from "./library.mjs?v=0.1.0"
 import { meaningOf } from "./meanings.mjs?v=0.1.0"
 import { namesAt, reportOf, strengthsOf } from "./report_node.mjs?v=0.1.0"
@@ -35,8 +35,15 @@ function applyBehind(node) {
     return null
 }
 
-/** @param {Node} node @returns {Promise<import("./bars.mjs").Blocks|null>} */
-export async function blocksBehind(node) {
+/** @param {Node} node @returns {Node} the one inside, where the node of a subgraph shows its bars */
+function innermost(node) {
+    const slot = node.subgraph ? node.inputs.findIndex((/** @type {any} */ input) => input._widget?.type === "LORA_DECK_BLOCKS") : -1
+    return slot < 0 ? node : (enter({ graph: node.graph, node, slot })[0]?.node ?? node)
+}
+
+/** @param {Node} shown that has the bars @returns {Promise<import("./bars.mjs").Blocks|null>} */
+export async function blocksBehind(shown) {
+    const node = innermost(shown)
     const apply = node.graph ? applyBehind(node) : null
     if (!apply) return null
     const report = reportOf(promptId(apply.graph, apply))

@@ -7,6 +7,7 @@ import { openCard } from "./dialog.mjs?v=0.1.0"
 import { watchDrags } from "./drag.mjs?v=0.1.0"
 import { asOneStep, onEvent } from "./host.mjs?v=0.1.0"
 import { customWidgets, growNode, remountSoon, watchMounts, widen } from "./host_canvas.mjs?v=0.1.0"
+import { placePromoted } from "./host_promoted.mjs?v=0.1.0"
 import { forgetMeanings } from "./meanings.mjs?v=0.1.0"
 import { ROWS_WIDTH, RowsWidget, redrawRows, rowsOf, setRowsOf } from "./rows.mjs?v=0.1.0"
 import { NAME_HEIGHT, NameWidget, redrawNames } from "./name_widget.mjs?v=0.1.0"
@@ -77,8 +78,13 @@ function lookAtModels() {
     }
 }
 
+const TYPES = { LORA_DECK_ROWS: rows, LORA_DECK_NAME: name, LORA_DECK_BLOCKS: bars }
+
 /** For the extension's `getCustomWidgets`. */
-export const nodeWidgets = () => customWidgets({ LORA_DECK_ROWS: rows, LORA_DECK_NAME: name, LORA_DECK_BLOCKS: bars })
+export const nodeWidgets = () => customWidgets(TYPES)
+
+/** After whatever may have made nodes of subgraphs, or shown another widget on them. */
+export const promoteSoon = () => void setTimeout(() => placePromoted(TYPES), 0)
 
 /** For the extension's `getNodeMenuItems`. @param {Node} node */
 export const nodeMenuItems = node => nodeMenu(node, rowsOf(node))
@@ -90,6 +96,7 @@ export function watchCanvas() {
     watchMounts()
     watchDrags()
     onEvent("graphChanged", remountSoon)
+    onEvent("graphChanged", promoteSoon)
     onEvent("graphChanged", () => setTimeout(lookAtModels, 50))
     watchReports(() => setTimeout(lookAtModels, 50))
     onEvent("lora-deck.changed", () => {

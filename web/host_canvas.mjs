@@ -95,10 +95,19 @@ function remount() {
         const [node, element] = [each.node.deref(), each.element.deref()]
         if (!node || !element) placed.delete(each)
         else if (!element.isConnected && app.canvas?.graph?.getNodeById(node.id) === node) {
-            const stale = document.querySelector(`[data-node-id="${CSS.escape(String(node.id))}"] [data-ld-widget="${each.name}"]`)
-            stale?.replaceWith(element)
+            const box = document.querySelector(`[data-node-id="${CSS.escape(String(node.id))}"]`)
+            const stale = box?.querySelector(`[data-ld-widget="${CSS.escape(each.name)}"]`)
+            if (stale) stale.replaceWith(element)
+            else if (box) emptyPlace(box, node, element)?.append(element)
         }
     }
+}
+
+/** @param {Element} box of a subgraph's node @param {Node} node @param {HTMLElement} element @returns {Element|null|undefined} where its widget was drawn before it had an element */
+function emptyPlace(box, node, element) {
+    const slot = (node.inputs ?? []).findIndex((/** @type {any} */ input) => input._widget?.element === element)
+    const place = box.querySelector(`[data-slot-key="${CSS.escape(String(node.id))}-in-${slot}"]`)?.closest("[data-testid=node-widget]")?.lastElementChild
+    return place?.childElementCount === 0 ? place : null
 }
 
 /** @param {Node} node @param {number} by px that its content grew or shrank */

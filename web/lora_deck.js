@@ -1,6 +1,6 @@
 /** The only file that the host loads by itself; everything else is imported from here. */
 
-import { nodeMenuItems, nodeWidgets, watchCanvas } from "./canvas.mjs?v=0.1.0"
+import { nodeMenuItems, nodeWidgets, promoteSoon, watchCanvas } from "./canvas.mjs?v=0.1.0"
 import { watchFiles } from "./combos.mjs?v=0.1.0"
 import { DeckElement } from "./deck.mjs?v=0.1.0"
 import { h } from "./dom.mjs?v=0.1.0"
@@ -55,6 +55,7 @@ registerExtension({
     beforeConfigureGraph: beforeOpening,
     afterConfigureGraph() {
         redrawReports()
+        promoteSoon()
         return afterOpening()
     },
     nodeCreated: hashesByDefault,

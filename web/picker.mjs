@@ -26,6 +26,7 @@ export function openPicker({ label, at, take, several = false, typed = "" }) {
     /** @type {Card[]} */ let cards = []
     let first = 0
     let asking = 0
+    /** @type {string|null} */ let foundFor = null
     /** @type {string|null} */ let fits = null
     /** @type {ReturnType<typeof setTimeout>|undefined} */ let waiting
     const search = h("input", {
@@ -90,7 +91,16 @@ export function openPicker({ label, at, take, several = false, typed = "" }) {
             if (mine !== asking) return
             cards = []
         }
+        foundFor = text
         show()
+    }
+    /** What is typed counts, also where the list does not show it yet. @param {boolean} stay */
+    const takeFirst = async stay => {
+        if (foundFor !== search.value.trim()) {
+            clearTimeout(waiting)
+            await look()
+        }
+        if (search.isConnected && foundFor === search.value.trim()) chooseCard(first, stay)
     }
     search.addEventListener("input", () => {
         clearTimeout(waiting)
@@ -102,7 +112,7 @@ export function openPicker({ label, at, take, several = false, typed = "" }) {
         else if (event.key === "ArrowUp") choose(first - 1)
         else if (event.key === "PageDown") choose(Math.min(first + 6, cards.length - 1))
         else if (event.key === "PageUp") choose(Math.max(first - 6, 0))
-        else if (event.key === "Enter") chooseCard(first, several && event.shiftKey)
+        else if (event.key === "Enter") void takeFirst(several && event.shiftKey)
         else return
         event.preventDefault()
     })

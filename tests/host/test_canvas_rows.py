@@ -228,6 +228,16 @@ def test_add_searches_the_library(deck: DeckPage) -> None:
     expect(deck.page.get_by_role("dialog")).to_have_count(0)
 
 
+def test_enter_takes_what_is_typed_and_not_what_is_listed(deck: DeckPage) -> None:
+    build(deck)
+    deck.page.get_by_role("button", name="Add LoRA").click()
+    expect(deck.page.get_by_role("dialog").get_by_role("option").first).to_be_visible()
+    deck.page.get_by_role("combobox", name="Search LoRAs to add").fill("mira")
+    deck.page.keyboard.press("Enter")
+    expect(row(deck, "mira_lighthouse")).to_be_visible()
+    assert names(deck) == ["mira_lighthouse"]
+
+
 def test_the_picture_is_that_of_the_same_tags(deck: DeckPage) -> None:
     build(deck, INK, {**GRAIN, "lbw": "MIDD"}, NEON)
     stacked = deck.run()
