@@ -1,5 +1,6 @@
 /** What stands in place of cards: nothing there yet, nothing found, the server silent, still waiting. */
 
+import { copyText } from "./clipboard.mjs?v=0.1.0"
 import { h, icon, iconButton } from "./dom.mjs?v=0.1.0"
 import { count, t } from "./words.mjs?v=0.1.0"
 
@@ -28,7 +29,7 @@ const button = (text, onClick, more = "") => h("button.ld-b", { type: "button", 
 export const empty = (folders, again) =>
     h("div.ld-blank", null, art("M66 40v24M54 52h24"), h("h3", null, t("blank.empty")), h("p", null, t("blank.empty_do")),
         h("ul.ld-paths", null, folders.map(folder => h("li", null, icon("folder"), h("code", { title: folder }, folder),
-            iconButton("copy", t("blank.copy_path", { path: folder }), { class: "ld-ib--28", onClick: () => navigator.clipboard.writeText(folder) })))),
+            iconButton("copy", t("blank.copy_path", { path: folder }), { class: "ld-ib--28", onClick: () => copyText(folder) })))),
         button(t("blank.again"), again, "ld-b--go"), h("p.ld-hint", null, t("blank.kinds")))
 
 /**

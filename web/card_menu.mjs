@@ -7,6 +7,7 @@
 
 import { canAdd } from "./add_node.mjs?v=0.1.0"
 import { fault, titleOf } from "./card.mjs?v=0.1.0"
+import { copyText } from "./clipboard.mjs?v=0.1.0"
 import { toast } from "./host.mjs?v=0.1.0"
 import { tagFor } from "./insert.mjs?v=0.1.0"
 import { lastImage } from "./last_image.mjs?v=0.1.0"
@@ -43,7 +44,7 @@ export function openCardMenu(gestures, cards, at) {
 
 /** @param {Gestures} gestures @param {Card[]} cards */
 export async function copyTags(gestures, cards) {
-    await navigator.clipboard.writeText((await Promise.all(cards.map(tagFor))).join(" "))
+    await copyText((await Promise.all(cards.map(tagFor))).join(" "))
     gestures.deck.foot.notice([t("notice.copied")], false)
 }
 
@@ -52,7 +53,7 @@ async function copyHash(gestures, card) {
     const found = await gestures.told(fullCard(card.id))
     const hash = found?.hashes?.sha256 ?? found?.autov2
     if (!found) return
-    if (hash) await navigator.clipboard.writeText(hash)
+    if (hash) await copyText(hash)
     gestures.deck.foot.notice([t(hash ? "notice.copied" : "notice.no_hash")], false)
 }
 

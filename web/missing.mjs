@@ -10,6 +10,7 @@
  */
 
 import { titleOf } from "./card.mjs?v=0.1.0"
+import { copyText } from "./clipboard.mjs?v=0.1.0"
 import { h, icon, iconButton } from "./dom.mjs?v=0.1.0"
 import { toast } from "./host.mjs?v=0.1.0"
 import { showDialog } from "./host_dialog.mjs?v=0.1.0"
@@ -113,7 +114,7 @@ class Panel {
     /** @param {string} hash */
     async copy(hash) {
         try {
-            await navigator.clipboard.writeText(hash)
+            await copyText(hash)
             toast("success", t("missing.copied"), hash)
         } catch {
             toast("warn", t("missing.not_copied"), hash)

@@ -2,6 +2,7 @@
 
 import { titleOf } from "./card.mjs?v=0.1.0"
 import { actOnCard, canActOnCard } from "./card_acts.mjs?v=0.1.0"
+import { copyText } from "./clipboard.mjs?v=0.1.0"
 import { h, icon } from "./dom.mjs?v=0.1.0"
 import { printTag } from "./grammar.mjs?v=0.1.0"
 import { spelling, weightFor } from "./insert.mjs?v=0.1.0"
@@ -278,7 +279,7 @@ export class RowsWidget {
         else if (key === "End") this.go(this.rows.length - 1)
         else if (key === "F2" && canActOnCard("edit")) void this.onCard("edit", index)
         else if ((key === "F10" && event.shiftKey) || key === "ContextMenu") this.menu(index, target)
-        else if (control && key.toLowerCase() === "c") void navigator.clipboard.writeText(printTag(entryOf(row)))
+        else if (control && key.toLowerCase() === "c") void copyText(printTag(entryOf(row)))
         else if (!onRow || control || event.altKey) return
         else if (key === " ") this.change(index, { on: !isOn(row) })
         else if (key === "Delete" || key === "Backspace") this.remove(index)
@@ -336,7 +337,7 @@ export class RowsWidget {
             { text: t("rows.up"), icon: "up", key: "Alt ↑", run: () => this.move(index, index - 1) },
             { text: t("rows.down"), icon: "low", key: "Alt ↓", run: () => this.move(index, index + 2) },
             { text: t("rows.duplicate"), icon: "copy", run: () => this.add([{ ...row }], index + 1) },
-            { text: t("menu.copy_tag"), icon: "copy", key: "Ctrl C", run: () => void navigator.clipboard.writeText(printTag(entryOf(row))) },
+            { text: t("menu.copy_tag"), icon: "copy", key: "Ctrl C", run: () => void copyText(printTag(entryOf(row))) },
             null,
             { text: t("rows.remove"), icon: "trash", key: "Del", run: () => this.remove(index) },
         ], at)
@@ -348,7 +349,7 @@ export class RowsWidget {
     }
 
     async copyTags() {
-        if (this.value) await navigator.clipboard.writeText(rowsAsTags(this.value))
+        if (this.value) await copyText(rowsAsTags(this.value))
     }
 
     pasteTags() {

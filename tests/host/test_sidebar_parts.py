@@ -287,6 +287,35 @@ def test_copies(deck: DeckPage) -> None:
     assert deck.page.evaluate("() => navigator.clipboard.readText()") == "<lora:film_grain:0.6>"
 
 
+def test_copies_where_the_browser_gives_no_clipboard(deck: DeckPage) -> None:
+    """As on a page that came over plain HTTP from another machine."""
+    page = deck.page
+    page.evaluate("() => Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true })")
+    try:
+        deck.card("neon_nights").focus()
+        page.keyboard.press("Control+c")
+        page.wait_for_timeout(300)
+        expect(deck.card("neon_nights")).to_be_focused()
+        search = page.get_by_role("searchbox", name="Search LoRAs")
+        search.focus()
+        page.keyboard.press("Control+v")
+        expect(search).to_have_value("<lora:neon_nights:0.5>")
+        page.keyboard.press("Escape")
+        deck.card("film_grain").focus()
+        page.keyboard.press("F2")
+        dialog = page.get_by_role("dialog", name="film_grain")
+        dialog.get_by_role("tab", name="File header").click()
+        expect(dialog.locator(".ld-kv tr").first).to_be_visible()
+        dialog.get_by_role("button", name="Copy JSON").click()
+        dialog.get_by_role("searchbox", name="Search file header").focus()
+        page.keyboard.press("Control+v")
+        expect(dialog.get_by_role("searchbox", name="Search file header")).to_have_value(re.compile("^{"))
+        page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+    finally:
+        page.evaluate("() => { delete navigator.clipboard }")
+
+
 def test_flyout_steps_the_weight_in_the_prompt(deck: DeckPage) -> None:
     deck.type_in("parser", " <lora:ink_wash_v2:0.5:lbw=OUTALL>")
     deck.set(FlyoutDelay=0)
