@@ -317,7 +317,8 @@ let writing = false
  * @param {KeyboardEvent} event
  */
 function leaveStepsToTheHost(event) {
-    const typing = event.target instanceof HTMLElement && (event.target.isContentEditable || event.target.matches("input, textarea"))
+    const [at] = event.composedPath()
+    const typing = at instanceof HTMLElement && (at.isContentEditable || at.matches("input, textarea"))
     if ((event.ctrlKey || event.metaKey) && /^[zy]$/i.test(event.key) && !typing) event.preventDefault()
 }
 
