@@ -7,7 +7,21 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from .canvas_page import INK, NEON, depth, drag_card, names, one_step, place, rows, settle, start, value, with_stack
+from .canvas_page import (
+    INK,
+    NEON,
+    depth,
+    drag_card,
+    forget_steps,
+    names,
+    one_step,
+    place,
+    rows,
+    settle,
+    start,
+    value,
+    with_stack,
+)
 from .deck_page import PARSED_LINKS, PARSED_NODES, DeckPage
 from .harness import HostServer
 
@@ -90,3 +104,50 @@ def test_into_a_connected_prompt_zoomed_and_panned(deck: DeckPage) -> None:
     settle(deck, 600)
     assert drag_card(deck, "ink_wash_v2", place(deck, "parser", 200, 90)) == ["Insert tag here"]
     assert deck.text("parser").count("<lora:ink_wash_v2:0.8> ink wash, rice paper") == 1
+
+
+COLOURS = """() => [LGraphCanvas.link_type_colors.LORA_DECK_STACK,
+    app.canvas.default_connection_color_byType.LORA_DECK_STACK,
+    getComputedStyle(document.documentElement).getPropertyValue("--color-datatype-LORA_DECK_STACK").trim()]"""
+
+
+def test_the_links_colour_survives_a_change_of_the_palette(deck: DeckPage) -> None:
+    assert deck.page.evaluate(COLOURS) == ["#e0a458"] * 3
+    set_palette = "name => app.extensionManager.setting.set('Comfy.ColorPalette', name)"
+    for palette in ("light", "nord", "dark"):
+        deck.page.evaluate(set_palette, palette)
+        settle(deck)
+        assert deck.page.evaluate(COLOURS) == ["#e0a458"] * 3, palette
+
+
+def test_a_collapsed_node_takes_cards(deck: DeckPage) -> None:
+    before = deck.graph()
+    deck.page.evaluate("""() => { for (const title of ["rows", "add", "apply"])
+        app.graph._nodes.find(n => n.title === title).collapse() }""")
+    forget_steps(deck)
+    assert drag_card(deck, "film_grain", place(deck, "rows", 40, -15)) == ["Add LoRA here"]
+    assert sorted(names(deck)) == ["film_grain", "neon_nights"]
+    assert drag_card(deck, "film_grain", place(deck, "add", 40, -15)) == ["Replace LoRA"]
+    assert value(deck, "add", "lora_name") == "film_grain"
+    assert drag_card(deck, "mira_lighthouse", place(deck, "apply", 40, -15)) == ["Join LoRA in front"]
+    links = deck.links()
+    assert ["LoRA stack", 0, "apply", "stack"] in links and ["rows", 0, "LoRA stack", "stack"] in links
+    for _ in range(3):
+        deck.undo()
+    assert deck.graph() == before
+
+
+def test_onto_what_is_half_off_the_screen_zoomed_out_and_panned(deck: DeckPage) -> None:
+    deck.page.evaluate("""() => { app.canvas.ds.scale = 0.55
+        const rows = app.graph._nodes.find(n => n.title === "rows")
+        app.canvas.ds.offset = [(1440 / 0.55) - rows.pos[0], 400 - rows.pos[1]]; app.canvas.setDirty(true, true) }""")
+    settle(deck, 600)
+    before = deck.graph()
+    assert drag_card(deck, "film_grain", place(deck, "rows", 60, 70)) == ["Add LoRA here"]
+    assert sorted(names(deck)) == ["film_grain", "neon_nights"]
+    one_step(deck, before, 0)
+    x, y = 900.0, 700.0
+    assert drag_card(deck, "ink_wash_v2", (x, y)) == ["Add node with 1 LoRA"]
+    left, top = place(deck, "LoRA stack", 0, 0)
+    # The pointer is at the title's corner, wherever the view is.
+    assert abs(left - x) < 3 and abs(top - 30 * 0.55 - y) < 3
