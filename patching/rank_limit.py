@@ -23,7 +23,7 @@ from ..library.hashing import hash_file
 from ..stack.blocks import BlockLayout
 from ..stack.entry import LoraEntry
 from ..stack.rank_limit import RankLimit
-from ..strategies import ByHead, Limit, Limited, Rows, Strategy, has_rank, inner, limited, with_factors
+from ..strategies import ByHead, Limit, Limited, Rows, Strategy, has_rank, in_streams, inner, limited, with_factors
 from . import rank_cache
 from .blocks import block_of, in_order
 from .keymap import Side
@@ -184,15 +184,18 @@ def _compute(
 ) -> None:
     progress = comfy.utils.ProgressBar(len(todo))
     device = linalg_device()
-    for done, key in enumerate(todo, 1):
+
+    def of(key: tuple[str, str]) -> Limited | None:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        strategy = opened.modules.modules[key[0]].parameters[key[1]]
+        strategy = _strategy(opened, key)
         try:
             result = compute(strategy, device)
         except comfy.model_management.OOM_EXCEPTION:
-            device = torch.device("cpu")
-            result = compute(strategy, device)
-        left[key] = result if result is None else replace(result, factors=_on_cpu(result))
+            result = compute(strategy, torch.device("cpu"))
+        return result if result is None else replace(result, factors=_on_cpu(result))
+
+    for done, (key, result) in enumerate(zip(todo, in_streams(of, todo, device), strict=True), 1):
+        left[key] = result
         progress.update_absolute(done)
 
 

@@ -22,6 +22,7 @@ from .registry import FileModules, Module, read, register_strategy
 from .reshape import Reshaped
 from .rows import Rows
 from .settings import AdapterSettings, FileSettings
+from .streams import in_streams
 
 __all__ = [
     "AdapterSettings",
@@ -50,6 +51,7 @@ __all__ = [
     "check_values",
     "cosine",
     "has_rank",
+    "in_streams",
     "inner",
     "limited",
     "may_sketch",
