@@ -72,6 +72,12 @@ def by_factors(strategy: Strategy, rank: int, device: torch.device) -> tuple[Ten
     return result.factors[0]
 
 
+def several(strategy: Strategy, rank: int, device: torch.device, count: int) -> None:
+    """As the pack does a file's modules."""
+    for _ in in_streams(lambda _: by_factors(strategy, rank, device), range(count), device):
+        pass
+
+
 def by_full_matrix(strategy: Strategy, rank: int, device: torch.device) -> tuple[Tensor, Tensor]:
     matrix = strategy.matrix(device)
     assert matrix is not None
@@ -109,12 +115,10 @@ def main() -> None:
         ]
         ways[0]()  # Libraries load at the first call.
         at_once = TOGETHER if device.type == "cuda" else 1
-        timed = [
-            lambda s=strategy, n=at_once: list(
-                in_streams(lambda _: by_factors(s, options.to, device), range(n), device)
-            )
+        times = [
+            [seconds(lambda s=strategy, n=at_once: several(s, options.to, device, n), device), seconds(ways[1], device)]
+            for _ in range(options.repeats)
         ]
-        times = [[seconds(way, device) for way in (*timed, ways[1])] for _ in range(options.repeats)]
         ours, theirs = (min(column) for column in zip(*times, strict=True))
         ours /= at_once
         (up, down), (full_up, full_down) = (way() for way in ways)

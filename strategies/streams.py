@@ -24,7 +24,8 @@ def in_streams(work: Callable[[T], R], items: Sequence[T], device: torch.device)
         return
 
     def alone(item: T) -> R:
-        with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)), torch.no_grad():
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        with torch.cuda.device(device), torch.cuda.stream(stream), torch.no_grad():
             result = work(item)
             torch.cuda.current_stream().synchronize()
             return result
