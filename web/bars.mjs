@@ -152,7 +152,7 @@ export class Bars {
         const { changed, strength } = this
         this.eq.classList.toggle("is-plain", !strength)
         this.eq.replaceChildren(...groups.map(group => h("div.ld-eq__g", { style: { "--n": group.length, "--gap": ids.length > MANY ? "1px" : "2px" } },
-            h("span.ld-eq__h", null, groupOf(group[0])),
+            h("span.ld-eq__h", null, t(`inspect.groups.${groupOf(group[0])}`)),
             group.map((id, k) => h("div", {
                 role: "slider", "aria-label": id, class: changed && !changed.has(id) ? "is-none" : "", "aria-description": changed && !changed.has(id) ? t("bars.none") : null, "aria-orientation": "vertical", "aria-valuemin": low, "aria-valuemax": high, "aria-valuenow": values[id],
                 tabindex: shown.indexOf(id) === this.focus ? 0 : -1, "data-id": id, title: [`${id} ${values[id]}`, changed && !changed.has(id) && t("bars.none"), strength?.[id] && t("bars.strength", { share: Math.round(strength[id] * 100) })].filter(Boolean).join("\n"),
