@@ -162,5 +162,8 @@ def drag_card(deck: DeckPage, card: str, to: tuple[float, float]) -> list[str]:
     said = deck.page.locator(".ld-drop__t").all_text_contents()
     mouse.up()
     settle(deck, 600)
+    # A step that adds nodes ends when their sizes are known.
+    deck.page.wait_for_function("() => !app.extensionManager.workflow.activeWorkflow.changeTracker.changeCount")
+    settle(deck, 100)
     assert deck.page.locator(".ld-drop__t").count() == 0
     return said
