@@ -28,10 +28,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.host)
-            page = item.path.name.startswith("test_canvas")
-            if page and item.config.pluginmanager.hasplugin("rerunfailures"):
-                # A gesture that a busy machine stretches is made again; what is wrong fails each time.
-                item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def open_page(request: pytest.FixtureRequest, browser: Browser, tidy_host: HostS
 def deck(open_page: DeckPage) -> Iterator[DeckPage]:
     nodes, links = with_stack(NEON, height=200)
     nodes["add"] = ("LoraStackAdd", (800, 640), (300, 140), {"lora_name": "neon_nights"})
-    nodes["loader"] = ("LoraLoader", (1180, 830), (300, 130), {})
+    nodes["loader"] = ("LoraLoader", (800, 830), (300, 130), {})
     start(open_page, nodes, links)
     open_page.errors.clear()
     yield open_page
