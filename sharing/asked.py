@@ -38,7 +38,7 @@ def asked_names(prompt: Mapping[str, Any], node_id: str) -> list[str]:
         inputs = node.get("inputs") if isinstance(node, Mapping) else None
         if not isinstance(node, Mapping) or not isinstance(inputs, Mapping):
             continue
-        if node.get("class_type") in _STACK_ONLY:
+        if str(node.get("class_type")) in _STACK_ONLY:
             waiting += _links(prompt, current, {"stack"})
             continue
         for key, value in inputs.items():
@@ -59,7 +59,7 @@ def names_are_all_known(prompt: Mapping[str, Any], node_id: str) -> bool:
             continue
         seen.add(current)
         node = prompt.get(current)
-        if not isinstance(node, Mapping) or node.get("class_type") not in _STACK_MAKERS:
+        if not isinstance(node, Mapping) or str(node.get("class_type")) not in _STACK_MAKERS:
             return False
         links = _links(prompt, current, None)
         stacks = _links(prompt, current, {"stack"})

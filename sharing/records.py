@@ -56,7 +56,7 @@ class Records:
     def insert(self, prompt: Mapping[str, Any], extra_pnginfo: MutableMapping[str, Any]) -> None:
         """Writes what is known of a prompt's nodes; a run that still waits in the queue adds its own later."""
         for node_id, node in prompt.items():
-            if not isinstance(node, Mapping) or node.get("class_type") not in RECORDED:
+            if not isinstance(node, Mapping) or str(node.get("class_type")) not in RECORDED:
                 continue
             key = (str(node_id), signature(prompt, node_id))
             with self._lock:
