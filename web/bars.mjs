@@ -56,6 +56,8 @@ export class Bars {
         /** @type {Blocks["changed"]} */ this.changed = undefined
         /** @type {Blocks["strength"]} */ this.strength = undefined
         this.asked = 0
+        /** What the text field was last given. */
+        this.shown = this.text
         this.presets = h("select.ld-select", { "aria-label": t("bars.preset"), onChange: () => this.presets.value && this.put(this.presets.value) })
         this.eq = h("div.ld-eq")
         this.input = h("input.ld-wid__txt", { type: "text", "aria-label": t("bars.text"), spellcheck: false, autocomplete: "off" })
@@ -79,7 +81,6 @@ export class Bars {
     /** @param {any} text */
     set(text) {
         this.text = String(text ?? "")
-        if (document.activeElement !== this.input) this.input.value = this.text
         void this.look()
     }
 
@@ -91,7 +92,9 @@ export class Bars {
     /** Looks again what model is connected and what the text means for it. */
     async look() {
         const mine = ++this.asked
-        this.input.value = this.text
+        // What somebody is typing stays, whatever else changes meanwhile.
+        if (document.activeElement !== this.input || this.input.value === this.shown) this.input.value = this.text
+        this.shown = this.text
         /** @type {Blocks|null} */
         const found = this.chosen ? { ids: idsOf(KNOWN.find(([name]) => name === this.chosen)?.[1] ?? []), title: this.chosen } : await this.find()
         if (mine !== this.asked) return

@@ -107,6 +107,18 @@ def test_a_fault_in_the_text_leaves_the_bars(deck: DeckPage) -> None:
     assert text(deck) == "IN00-OUT99=0.8"
 
 
+def test_what_is_being_typed_stays_while_the_model_is_looked_up(deck: DeckPage) -> None:
+    field = deck.page.get_by_role("textbox", name="Block weights as text")
+    field.fill("OUT00=0.25")
+    # Whatever changes in the graph, the bars look what is connected now.
+    deck.page.evaluate("() => window.comfyAPI.api.api.dispatchCustomEvent('graphChanged', {})")
+    settle(deck, 500)
+    expect(field).to_have_value("OUT00=0.25")
+    field.press("Enter")
+    expect(deck.page.get_by_role("slider", name="OUT00", exact=True)).to_have_attribute("aria-valuenow", "0.25")
+    assert text(deck) == "OUT00=0.25"
+
+
 def test_presets_are_chosen_saved_and_deleted(deck: DeckPage, tidy_host: HostServer) -> None:
     choice = deck.page.get_by_role("combobox", name="Preset")
     choice.select_option("NONE")

@@ -105,7 +105,7 @@ def test_it_is_no_part_of_the_workflow_and_survives_undo(deck: DeckPage) -> None
     settle(deck, 900)
     expect(report(deck)).to_contain_text("ink_wash_v2")
     after = workflow(deck)
-    deck.page.mouse.click(1300, 860)
+    deck.page.mouse.click(900, 800)
     settle(deck)
     assert workflow(deck) == after
     deck.redo()
