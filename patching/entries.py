@@ -12,7 +12,7 @@ from ..library.header import uncollected
 from ..stack.entry import LoraEntry, SamplingPass
 from ..stack.errors import AmbiguousLoraError, LoraFileError, LoraNotFoundError
 from ..stack.stack import LoraStack
-from .experts import expert_of
+from .experts import expert_of, file_of
 from .fit import check_fit
 from .keymap import Side, blocks_of
 from .match import Matching, Shapes, match
@@ -105,13 +105,15 @@ def _for_this_expert(file: LoraFile, opened: OpenFile, model: Patcher | None) ->
     """What of a file for two experts is for the model."""
     if opened.experts is None or model is None:
         return opened
-    expert = expert_of(model)
+    name = file_of(model)
+    expert = expert_of(name) if name is not None else None
     if expert is None:
+        whose = f"the name of the model's file ({name})" if name is not None else "the loader of the model"
+        way = "Load a model with 'high' or 'low' in its file's name, or use" if name is not None else "Use"
         raise LoraFileError(
             file.path,
-            "holds a LoRA for each of two experts (high and low noise), and the name of the model's file does not say "
-            "which of them the model is. Load a model with 'high' or 'low' in its file's name, or use a LoRA file for "
-            "each expert.",
+            f"holds a LoRA for each of two experts (high and low noise), and {whose} does not say which of them the "
+            f"model is. {way} a LoRA file for each expert.",
         )
     return opened.experts[expert]
 

@@ -22,7 +22,9 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     # DiffSynth's WanVideoPipeline: `dit` and `dit2`.
     (r"(?:pipe\.)?dit\..*", r"(?:pipe\.)?dit2\..*"),
 )
-_IN_A_FILE_NAME = re.compile(r"(?:^|[^a-z])(high|low)(?=noise|[^a-z]|$)")
+_NOISE = re.compile(r"(?i)(high|low)[ _-]?noise")
+_WORD = re.compile(r"(?:(?<![A-Za-z])(high|low|HIGH|LOW|High|Low)|(?<=[a-z0-9])(High|Low))(?![a-z])")
+"""Alone, or as a part of a name in camel case."""
 
 
 def parted(modules: Iterable[str]) -> dict[str, Expert] | None:
@@ -35,11 +37,16 @@ def parted(modules: Iterable[str]) -> dict[str, Expert] | None:
     return found if set(found.values()) == set(EXPERTS) else None
 
 
-def expert_of(patcher: Any) -> Expert | None:
-    """Which expert a model is by the name of its file; `None` where that says nothing, or is not known."""
+def file_of(patcher: Any) -> str | None:
+    """The name of a model's file, `None` where its loader does not tell."""
     load = getattr(patcher, "cached_patcher_init", None) or (None, ())
-    paths = [argument for argument in load[1] if isinstance(argument, str)]
-    said = {found for path in paths[:1] for found in _IN_A_FILE_NAME.findall(Path(path).name.casefold())}
+    return next((Path(argument).name for argument in load[1] if isinstance(argument, str)), None)
+
+
+def expert_of(file: str) -> Expert | None:
+    """Which expert a model is by the name of its file, `None` where that says nothing, or both."""
+    found = _NOISE.findall(file) or [one or other for one, other in _WORD.findall(file)]
+    said = {word.lower() for word in found}
     return _expert(said.pop()) if len(said) == 1 else None
 
 

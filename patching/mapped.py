@@ -73,15 +73,15 @@ def _place(name: str, entry: Mapping[str, Any]) -> Place | None:
     return Place(name, entry["dtype"], shape, begin, end, _strides(shape), begin // kind.itemsize)
 
 
-@dataclass(frozen=True, eq=False)
 class Source:
-    """A mapped file as it is read past its mapping."""
+    """A mapped file as it is read past its mapping; its descriptor is open as long as anybody holds this."""
 
-    path: str
-    handle: int
-    """A descriptor that is open as long as the mapping is."""
-    start: int
-    """Bytes before the tensors."""
+    def __init__(self, path: str, descriptor: int, start: int) -> None:
+        """`descriptor`: is duplicated; `start`: bytes before the tensors."""
+        self.path = path
+        self.start = start
+        self.handle = os.dup(descriptor)
+        weakref.finalize(self, os.close, self.handle).atexit = False
 
 
 _sources: dict[int, Source] = {}
@@ -165,16 +165,18 @@ def map_file(path: str) -> MappedFile | None:
             whole = torch.frombuffer(mapped, dtype=torch.uint8, offset=start)
             if hasattr(os, "preadv"):
                 address = whole.untyped_storage().data_ptr()
-                _sources[address] = Source(path, os.dup(file.fileno()), start)
-                weakref.finalize(mapped, _unmapped, address).atexit = False
+                source = _sources[address] = Source(path, file.fileno(), start)
+                weakref.finalize(mapped, _unmapped, address, source).atexit = False
     except (HeaderError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     values = _Values(whole)
     return MappedFile(table, metadata, _checks.submit(_is_sound, values, table.places), values)
 
 
-def _unmapped(address: int) -> None:
-    os.close(_sources.pop(address).handle)
+def _unmapped(address: int, source: Source) -> None:
+    # The address is free before this is called, so another file may lie there by now.
+    if _sources.get(address) is source:
+        del _sources[address]
 
 
 _METADATA = '{"__metadata__":'

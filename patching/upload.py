@@ -18,6 +18,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..stack.errors import LoraFileError
 from .mapped import Source, source_of
 
 logger = logging.getLogger("lora_deck")
@@ -88,6 +89,7 @@ def uploaded(wanted: Sequence[FactorTensors], device: torch.device) -> list[Pair
 
     Raises:
         torch.cuda.OutOfMemoryError: they do not fit.
+        LoraFileError: a file has become shorter; its mapping must not be touched either.
     """
     found: dict[int, Pair] = {}
     # The host runs nodes in inference mode, and other threads, which are not in it, write here.
@@ -104,7 +106,8 @@ def uploaded(wanted: Sequence[FactorTensors], device: torch.device) -> list[Pair
 def _read(wanted: Sequence[FactorTensors], device: torch.device) -> Iterator[tuple[int, Pair]]:
     """(number, factors) of those that lie in mapped files in the type that the device gets."""
     reader = _Reader(device)
-    with ThreadPoolExecutor(_READERS, "lora_deck_read") as pool:
+    pool = ThreadPoolExecutor(_READERS, "lora_deck_read")
+    try:
         ahead: _Batch | None = None
         for numbers in _batches(wanted, _BATCH):
             lying = ((i, wanted[i], _spans(wanted[i])) for i in numbers)
@@ -114,6 +117,8 @@ def _read(wanted: Sequence[FactorTensors], device: torch.device) -> Iterator[tup
             ahead = batch
         if ahead is not None:
             yield from _joined(ahead)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class _Reader:
@@ -124,7 +129,7 @@ class _Reader:
         self._local = threading.local()
 
     def read(self, job: _Job, memory: Tensor) -> None:
-        """Raises `OSError`, also where the file has become shorter."""
+        """Raises `OSError`, and `LoraFileError` where the file has become shorter."""
         is_cuda = self._device.type == "cuda"
         with torch.cuda.device(self._device) if is_cuda else nullcontext():
             staged = getattr(self._local, "staged", None)
@@ -142,7 +147,7 @@ def _fill(memory: Tensor, job: _Job) -> None:
     while done < job.length:
         count = os.preadv(job.source.handle, [room[done:]], job.begin + done)
         if not count:
-            raise OSError(f"{job.source.path} has become shorter")
+            raise LoraFileError(job.source.path, "has become shorter while it was in use. Download or copy it again.")
         done += count
 
 
@@ -236,6 +241,13 @@ def _batches(wanted: Sequence[FactorTensors], most: int) -> Iterator[list[int]]:
         yield batch
 
 
+def _sent(flat: Tensor, device: torch.device) -> Tensor:
+    if device.type != "cuda":
+        return flat.to(device)
+    with torch.cuda.device(device):
+        return flat.pin_memory().to(device)
+
+
 def _copied(wanted: Sequence[FactorTensors], device: torch.device) -> list[Pair]:
     """Many factors in one copy to pinned memory and one to the device.
 
@@ -245,7 +257,7 @@ def _copied(wanted: Sequence[FactorTensors], device: torch.device) -> list[Pair]
     def copy(numbers: Sequence[int]) -> list[Pair]:
         factors = [wanted[i] for i in numbers]
         flat = torch.cat([t.flatten().to(f.dtype) for f in factors for t in (*f.downs, *f.ups)])
-        there = (flat.pin_memory() if device.type == "cuda" else flat).to(device)
+        there = _sent(flat, device)
         found = []
         start = 0
         for f in factors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -12,6 +13,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _STREAMS = 8
+_streams: dict[torch.device, list[torch.cuda.Stream]] = {}
+"""Always the same ones: a library keeps memory for each stream that it has worked on."""
 
 
 def in_streams(work: Callable[[T], R], items: Sequence[T], device: torch.device) -> Iterator[R]:
@@ -23,15 +26,26 @@ def in_streams(work: Callable[[T], R], items: Sequence[T], device: torch.device)
         yield from map(work, items)
         return
 
+    streams = _streams.setdefault(device, [])
+    while len(streams) < _STREAMS:
+        streams.append(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
+    free = list(streams)
+    local = threading.local()
+
+    def take() -> None:
+        local.stream = free.pop()
+
     def alone(item: T) -> R:
-        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        with torch.cuda.device(device), torch.cuda.stream(stream), torch.no_grad():
+        with torch.cuda.device(device), torch.cuda.stream(local.stream), torch.no_grad():
             result = work(item)
             torch.cuda.current_stream().synchronize()
             return result
 
+    # The library of decompositions is loaded at the first use, and not safely by several threads at once:
+    # https://github.com/pytorch/pytorch/issues/90613
+    torch.linalg.eigh(torch.eye(2, dtype=torch.float64, device=device))
     torch.cuda.current_stream(device).synchronize()
-    pool = ThreadPoolExecutor(_STREAMS, "lora_deck_rank")
+    pool = ThreadPoolExecutor(_STREAMS, "lora_deck_rank", initializer=take)
     try:
         yield from pool.map(alone, items)
     finally:

@@ -11,7 +11,8 @@ export async function copyText(text) {
     holder.append(area)
     area.focus({ preventScroll: true })
     area.select()
-    document.execCommand("copy")
+    const isCopied = document.execCommand("copy")
     area.remove()
     if (held instanceof HTMLElement) held.focus({ preventScroll: true })
+    if (!isCopied) throw new DOMException("The browser has not copied it.", "NotAllowedError")
 }

@@ -42,7 +42,8 @@ class Bound:
         self._state = _state(factors, device)
         self._segments = factors.segments
         self._dtype = factors.dtype
-        self._tensors = [tensor.detach().to(device) for tensor in factors.tensors]
+        with torch.inference_mode(False), torch.no_grad():
+            self._tensors = [tensor.detach().to(device) for tensor in factors.tensors]
         self._flat = {columns: self._tensors[number] for columns, number in factors.columns.items()}
         self._scaled: dict[Columns, Tensor] = {}
         self._layers: list[tuple[frozenset[int], Layer]] = []
@@ -63,6 +64,11 @@ class Bound:
         """Weights for the next calls."""
         if weights == self._weights:
             return
+        # What is made here outlives a run of the host, which is in inference mode, and the next may want gradients.
+        with torch.inference_mode(False), torch.no_grad():
+            self._set(weights)
+
+    def _set(self, weights: Weights) -> None:
         self.now.rows = len(weights) if len(weights) > 1 else 0
         if self.now.rows:
             self._set_for_rows(weights)

@@ -68,7 +68,7 @@ def test_a_model_gets_what_is_for_it(comfy: Any, lora_folder: Path, names: Any, 
 @pytest.mark.parametrize("file", [None, "wan2.2.safetensors", "high_and_low.safetensors", "follow.safetensors"])
 def test_a_model_of_which_nothing_says_what_it_is(comfy: Any, lora_folder: Path, file: str | None) -> None:
     write_lora(lora_folder / "both.safetensors", {name.format(0): (64, 64) for name in NAMES[0]}, seed=1)
-    with pytest.raises(LoraFileError, match=r"high and low noise.*does not say"):
+    with pytest.raises(LoraFileError, match=r"high and low noise.*does not say.*a LoRA file for each"):
         apply(wan(comfy, file), None, "<lora:both>")
 
 
@@ -78,15 +78,21 @@ def test_a_file_for_one_expert_is_for_any_model(comfy: Any, lora_folder: Path) -
 
 
 def test_the_models_file_is_read_by_words() -> None:
-    from lora_deck.patching.experts import expert_of
+    from lora_deck.patching.experts import expert_of, file_of
 
-    def named(*arguments: Any) -> Any:
-        return expert_of(SimpleNamespace(cached_patcher_init=(None, arguments)))
+    assert expert_of("Wan2_2-T2V-A14B-HIGH_fp8.safetensors") == "high"
+    assert expert_of("wan22_low.safetensors") == "low"
+    assert expert_of("smoothMixWan22I2VT2V_i2vHigh.safetensors") == "high"
+    assert expert_of("DasiwaWAN22I2V14B_lowV8.safetensors") == "low"
+    assert expert_of("wan22_high_noise_lightx2v_low_mem.safetensors") == "high"
+    for name in ("yellow_flowers", "Highlights", "Lowland", "highres", "high_and_low", "high_noise_low_noise"):
+        assert expert_of(f"{name}.safetensors") is None
 
-    assert named("C:/x/Wan2_2-T2V-A14B-HIGH_fp8.safetensors") == "high"
-    assert named("/x/wan22_low.safetensors", {"high": 1}) == "low"
-    assert named("/high/yellow_flowers.safetensors") is None
-    assert named() is None and expert_of(SimpleNamespace()) is None
+    def loaded(*arguments: Any) -> Any:
+        return file_of(SimpleNamespace(cached_patcher_init=(None, arguments)))
+
+    assert loaded("/high/wan22_low.safetensors", {"high": 1}) == "wan22_low.safetensors"
+    assert loaded() is None and file_of(SimpleNamespace()) is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lora_deck.stack.errors import LoraFileError
 
 from .test_files import save
 
@@ -117,16 +118,51 @@ def test_other_types_and_tensors_of_no_file_are_copied(tmp_path: Path, reads: li
     assert {Path(job.source.path).stem for job in reads} == {"c"}
 
 
-def test_a_file_that_became_shorter_is_said(
+def test_a_file_that_became_shorter_is_an_error(tmp_path: Path, comfy: Any) -> None:
+    """Its mapping has no such pages any more either: whoever touches them ends the process."""
+    import torch
+    from lora_deck.patching.upload import uploaded
+
+    path = write(tmp_path, "a", 1, 3)
+    factors = shared(path)
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(LoraFileError, match=r"a\.safetensors: has become shorter"):
+        uploaded(factors, torch.device(CPU))
+
+
+def test_a_file_that_cannot_be_read_again_is_copied_from_its_mapping(
     tmp_path: Path, comfy: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     import torch
-    from lora_deck.patching import upload
+    from lora_deck.patching.upload import uploaded
+
+    def fail(*_: Any) -> int:
+        raise OSError("Input/output error")
 
     factors = shared(write(tmp_path, "a", 1, 3))
-    monkeypatch.setattr(os, "preadv", lambda *_: 0)
-    check(factors, upload.uploaded(factors, torch.device(CPU)))
-    assert "a.safetensors has become shorter" in caplog.text
+    monkeypatch.setattr(os, "preadv", fail)
+    check(factors, uploaded(factors, torch.device(CPU)))
+    assert "could not be read again (Input/output error)" in caplog.text
+
+
+def test_another_file_at_the_same_address_stays_known(tmp_path: Path, comfy: Any) -> None:
+    """An address is free before its mapping is said to be gone."""
+    from lora_deck.patching import mapped
+
+    factors = shared(write(tmp_path, "a", 1, 3))
+    (address,) = [a for a, source in mapped._sources.items() if Path(source.path).parent == tmp_path]
+    gone = mapped._sources[address]
+    with (tmp_path / "a.safetensors").open("rb") as file:
+        other = mapped._sources[address] = mapped.Source("other", file.fileno(), 0)
+    del factors
+    gc.collect()
+    assert mapped._sources[address] is other
+    os.fstat(other.handle)
+    handle = gone.handle
+    del mapped._sources[address], gone
+    gc.collect()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(handle)
 
 
 def test_handles_go_with_their_mappings(tmp_path: Path, comfy: Any) -> None:
