@@ -77,7 +77,7 @@ def test_a_file_for_one_expert_is_for_any_model(comfy: Any, lora_folder: Path) -
     assert "1 of 1 modules" in str(apply(wan(comfy, None), None, "<lora:one>").report)
 
 
-def test_the_models_file_is_read_by_words() -> None:
+def test_the_models_file_is_read_by_words(comfy: Any) -> None:
     from lora_deck.patching.experts import expert_of, file_of
 
     assert expert_of("Wan2_2-T2V-A14B-HIGH_fp8.safetensors") == "high"
