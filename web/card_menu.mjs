@@ -7,7 +7,7 @@
 
 import { canAdd } from "./add_node.mjs?v=0.1.0"
 import { fault, titleOf } from "./card.mjs?v=0.1.0"
-import { copyText } from "./clipboard.mjs?v=0.1.0"
+import { copyAndSay } from "./clipboard.mjs?v=0.1.0"
 import { toast } from "./host.mjs?v=0.1.0"
 import { tagFor } from "./insert.mjs?v=0.1.0"
 import { lastImage } from "./last_image.mjs?v=0.1.0"
@@ -44,8 +44,7 @@ export function openCardMenu(gestures, cards, at) {
 
 /** @param {Gestures} gestures @param {Card[]} cards */
 export async function copyTags(gestures, cards) {
-    await copyText((await Promise.all(cards.map(tagFor))).join(" "))
-    gestures.deck.foot.notice([t("notice.copied")], false)
+    gestures.deck.foot.notice([await copyAndSay((await Promise.all(cards.map(tagFor))).join(" "))], false)
 }
 
 /** @param {Gestures} gestures @param {Card} card */
@@ -53,8 +52,7 @@ async function copyHash(gestures, card) {
     const found = await gestures.told(fullCard(card.id))
     const hash = found?.hashes?.sha256 ?? found?.autov2
     if (!found) return
-    if (hash) await copyText(hash)
-    gestures.deck.foot.notice([t(hash ? "notice.copied" : "notice.no_hash")], false)
+    gestures.deck.foot.notice([hash ? await copyAndSay(hash) : t("notice.no_hash")], false)
 }
 
 /** @param {Gestures} gestures @param {Card} card @param {{filename: string, subfolder: string, type: string}} image */

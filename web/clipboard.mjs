@@ -1,6 +1,19 @@
 /** Texts for the clipboard, also where the page came over plain HTTP from another machine: browsers then give pages none. */
 
-/** @param {string} text */
+import { t } from "./words.mjs?v=0.1.0"
+
+/** What to say after a text was to be copied. @param {string} text */
+export async function copyAndSay(text) {
+    try {
+        await copyText(text)
+    } catch (error) {
+        if (!(error instanceof DOMException)) throw error
+        return t("notice.not_copied")
+    }
+    return t("notice.copied")
+}
+
+/** Rejects where the browser does not allow it. @param {string} text */
 export async function copyText(text) {
     if (navigator.clipboard) return navigator.clipboard.writeText(text)
     const held = document.activeElement

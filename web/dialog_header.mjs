@@ -1,6 +1,6 @@
 /** The file's header as it is, searched and copied. */
 
-import { copyText } from "./clipboard.mjs?v=0.1.0"
+import { copyAndSay } from "./clipboard.mjs?v=0.1.0"
 import { h, icon } from "./dom.mjs?v=0.1.0"
 import { LibraryError, fileHeader } from "./library.mjs?v=0.1.0"
 import { t } from "./words.mjs?v=0.1.0"
@@ -75,8 +75,7 @@ export class HeaderTab {
     }
 
     async copy() {
-        await copyText(JSON.stringify(this.metadata ?? {}, null, 2))
-        this.copied.textContent = t("notice.copied")
+        this.copied.textContent = await copyAndSay(JSON.stringify(this.metadata ?? {}, null, 2))
     }
 }
 

@@ -1,7 +1,7 @@
 /** The left column of the dialog: the preview and how to change it, and what is known about the file. */
 
 import { fault, isVideo, picture, video } from "./card.mjs?v=0.1.0"
-import { copyText } from "./clipboard.mjs?v=0.1.0"
+import { copyAndSay } from "./clipboard.mjs?v=0.1.0"
 import { h, icon, iconButton, renew } from "./dom.mjs?v=0.1.0"
 import { lastImage } from "./last_image.mjs?v=0.1.0"
 import { LibraryError, fullCard, hashFiles, sendPreview } from "./library.mjs?v=0.1.0"
@@ -71,7 +71,7 @@ export class Side {
         const fact = (/** @type {string} */ key, /** @type {any} */ value) => (value === "" || value == null ? [] : [h("dt", null, t(`dialog.facts.${key}`)), h("dd", null, value)])
         const list = (/** @type {any[]} */ ...facts) => facts.flat().length > 0 && h("dl.ld-facts", null, facts.flat())
         const hash = (/** @type {string} */ name, /** @type {string|null} */ value) => (value ? [h("dt", null, name), h("dd", null, h("code", null, value), iconButton("copy", t("dialog.copy_hash", { name }), {
-            onClick: () => void copyText(value).then(() => (this.said.textContent = t("notice.copied"))) }))] : [])
+            onClick: () => void copyAndSay(value).then(said => (this.said.textContent = said)) }))] : [])
         const ranks = card.ranks ? (card.ranks[0] === card.ranks[1] ? String(card.ranks[0]) : `${card.ranks[0]}–${card.ranks[1]}`) : ""
         const alpha = training.alpha ? t("dialog.alpha", { rank: ranks, alpha: training.alpha }) : ranks
         const images = training.images ? (training.epochs ? t("dialog.images_epochs", { images: training.images, epochs: training.epochs }) : training.images) : ""

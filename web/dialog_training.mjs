@@ -1,6 +1,6 @@
 /** What the file says about its training: pictures, tags, a random prompt of the tags, and how it was trained. */
 
-import { copyText } from "./clipboard.mjs?v=0.1.0"
+import { copyAndSay } from "./clipboard.mjs?v=0.1.0"
 import { partsOf, randomPrompt } from "./trained.mjs?v=0.1.0"
 import { tagChip } from "./dialog_form.mjs?v=0.1.0"
 import { h, icon } from "./dom.mjs?v=0.1.0"
@@ -107,7 +107,6 @@ export class TrainingTab {
     }
 
     async copy() {
-        await copyText(this.prompt.textContent ?? "")
-        this.outcome.textContent = t("notice.copied")
+        this.outcome.textContent = await copyAndSay(this.prompt.textContent ?? "")
     }
 }
