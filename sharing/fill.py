@@ -70,17 +70,27 @@ class Filler:
         for node_id, text, lock, missing in todo:
             if other_content is not None:
                 lock = replace(lock, other_content=other_content)
-            new = self._again(prompt, node_id, lock, missing, known)
-            if new != text and (lock.entries or (missing and known)):
+            new = self._again(prompt, node_id, text, lock, missing, known)
+            if new != text:
                 filled[node_id] = new
         return filled
 
     def _again(
-        self, prompt: Mapping[str, Any], node_id: str, lock: Lock, missing: Iterable[str], known: Mapping[str, Known]
+        self,
+        prompt: Mapping[str, Any],
+        node_id: str,
+        text: str,
+        lock: Lock,
+        missing: Iterable[str],
+        known: Mapping[str, Known],
     ) -> str:
-        """The text of the filled lock, or what was given before for this same work and these same files."""
+        """The text of the filled lock, or what was given before for this same work and these same files.
+
+        `text`: as it came, which stays where there is nothing to write.
+        """
         files = tuple((name, known[name].identity.path, known[name].fingerprint) for name in missing if name in known)
-        text = lock.with_entries(entry_of(name, known[name]) for name in missing if name in known).to_text()
+        if files or lock.entries:
+            text = lock.with_entries(entry_of(name, known[name]) for name in missing if name in known).to_text()
         key = (f"{node_id} {lock.other_content}", signature(prompt, node_id))
         with self._lock:
             before = self._given.get(key)

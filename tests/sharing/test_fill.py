@@ -121,6 +121,14 @@ def test_nothing_known_is_nothing_filled() -> None:
     assert Filler().fill(prompt("no tags"), Index(ink=11)) == {}
 
 
+def test_a_file_that_the_index_learns_later_leaves_the_same_work_as_it_is() -> None:
+    index, filler = Index(), Filler()
+    assert filler.fill(prompt(), index) == {}
+    index.sizes["ink"] = 11
+    assert filler.fill(prompt(), index) == {}
+    assert filler.fill(prompt("b <lora:ink>"), index)
+
+
 def test_what_to_do_about_other_content_travels_in_the_lock() -> None:
     index, filler = Index(ink=11), Filler()
     text = filler.fill(prompt(), index, "error")["3"]
