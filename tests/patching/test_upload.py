@@ -40,7 +40,8 @@ def shared(*paths: Path, rank: int | None = None) -> list[Any]:
     files = []
     for path in paths:
         mapped = map_file(str(path))
-        assert mapped is not None
+        # Nobody looks through the mapping any more when a test cuts the file short.
+        assert mapped is not None and mapped.sound.result()
         files.append(mapped.tensors())
     cut = [slice(rank), *[slice(None)] * (len(files) - 1)]
     return [
