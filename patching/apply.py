@@ -18,11 +18,12 @@ from ..stack.entry import LoraEntry, SamplingPass
 from ..stack.errors import MissingLorasError
 from ..stack.printer import print_tag
 from ..stack.stack import LoraStack
-from .blocks import block_of, in_order
+from .blocks import in_order
 from .embeddings import add_embeddings
 from .entries import OPEN_STEPS, OpenedEntry, Patcher, ResolvedEntry, open_entries, resolve_entries
 from .keymap import Side, architecture_of, blocks_of
 from .live import Chosen, Conditioned, Method, attach, choose, make_plan
+from .parameters import Parameters
 from .patches import put_patches
 from .progress import Progress
 from .report import AppliedLora, ApplyReport, FileReport, count, left_out_note
@@ -91,11 +92,14 @@ def apply_stack(
         clones["unet"] = new_model
 
     items = [item for item in resolved if item.te or item.unet]
+    parameters = {side: Parameters(clone.model) for side, clone in clones.items()}
     progress = Progress(len(items) * (OPEN_STEPS + len(clones)))
-    opened: Sequence[OpenedEntry] = open_entries(items, clones, progress)
-    chosen = choose(method, new_model, opened, sampling_pass) if new_model is not None else Chosen(tuple(opened))
+    opened: Sequence[OpenedEntry] = open_entries(items, clones, progress, parameters)
+    chosen = Chosen(tuple(opened))
+    if new_model is not None:
+        chosen = choose(method, new_model, opened, sampling_pass, parameters["unet"])
     opened = chosen.opened
-    reused = [put_patches(side, clone, opened, progress) for side, clone in clones.items()]
+    reused = [put_patches(side, clone, opened, parameters[side], progress) for side, clone in clones.items()]
     if chosen.parts:
         plan, kept = make_plan(new_model, chosen)
         attach(new_model, plan)
@@ -154,7 +158,7 @@ def _file_report(item: ResolvedEntry, opened: Sequence[OpenedEntry], clones: dic
     everywhere = frozenset().union(*matched.values())
     modules = entry.opened.modules
     layout = blocks_of(clones["unet"].model) if "unet" in clones else None
-    blocks = {block_of(found.target, layout) for matching in entry.matchings.values() for found in matching.matches}
+    blocks = frozenset().union(*(matching.placements.blocks(layout) for matching in entry.matchings.values()))
     return FileReport(
         item.file.name,
         item.te,

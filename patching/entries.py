@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from ..stack.stack import LoraStack
 from .experts import expert_of, file_of
 from .fit import check_fit
 from .keymap import Side, blocks_of
-from .match import Matching, Shapes, match
+from .match import Matching, match
 from .open import OpenFile, open_file
+from .parameters import Parameters
 from .progress import Progress
 from .rank_limit import RankedFile, limit_ranks
 from .weights import BlockRules, read_rules
@@ -75,17 +76,20 @@ def resolve_entries(
 
 
 def open_entries(
-    items: Sequence[ResolvedEntry], clones: dict[Side, Patcher], progress: Progress
+    items: Sequence[ResolvedEntry],
+    clones: dict[Side, Patcher],
+    progress: Progress,
+    parameters: Mapping[Side, Parameters] | None = None,
 ) -> list[OpenedEntry]:
     """Opens the entries' files and matches them with what is connected: `OPEN_STEPS` of progress for each.
 
-    All files are opened first: what they hold is checked meanwhile.
+    All files are opened first: what they hold is checked meanwhile. `parameters`: of what is connected.
 
     Raises:
         LoraFileError: the file is unreadable, or does not fit.
         BlockWeightError: its block or element weights mean nothing for this model.
     """
-    shapes: dict[Side, Shapes] = {side: {} for side in clones}
+    parameters = parameters or {side: Parameters(clone.model) for side, clone in clones.items()}
     with uncollected():
         files: list[OpenFile] = []
         for item in items:
@@ -95,7 +99,7 @@ def open_entries(
         for item, opened in zip(items, files, strict=True):
             progress.wait(opened.check)
             matched.append(
-                {side: match(side, clone.model, item.file, opened, shapes[side]) for side, clone in clones.items()}
+                {side: match(side, clone.model, item.file, opened, parameters[side]) for side, clone in clones.items()}
             )
             progress.step()
     return [_opened(*found, clones) for found in zip(items, files, matched, strict=True)]
@@ -131,5 +135,5 @@ def _opened(
 
 def _weights(weight: float, rules: BlockRules | None, matching: Matching) -> tuple[float, ...]:
     if rules is None:
-        return (weight,) * len(matching.matches)
-    return tuple(weight * rules.factor(found.target, found.module) for found in matching.matches)
+        return (weight,) * len(matching.placements)
+    return tuple(weight * rules.factor(place.target, place.module) for place in matching.placements)

@@ -18,6 +18,7 @@ from .adapter import Offset, Rearrange
 from .head_order import HEAD_BY_HEAD
 from .host_names import corrections, more_names
 from .names import FlatNames, Found, flat, flat_text, flat_text_key
+from .parameters import Parameters, parameters_of
 from .renames import Part
 
 Side = Literal["te", "unet"]
@@ -176,7 +177,7 @@ def blocks_of(model: torch.nn.Module) -> BlockLayout:
 def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     """Key → true shape of everything that the model has: quantised models list packed shapes in their state dict."""
     shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    shapes.update((key, tuple(value.shape)) for key, value in model.named_parameters() if key in shapes)
+    shapes.update((key, tuple(value.shape)) for key, value in parameters_of(model) if key in shapes)
     return shapes
 
 
@@ -185,10 +186,10 @@ def weight_shape(model: torch.nn.Module, key: str) -> tuple[int, ...]:
     return tuple(comfy.utils.get_attr(model, key).shape)
 
 
-def shape_of(model: torch.nn.Module, target: Target) -> tuple[int, ...]:
+def target_shape(parameters: Parameters, target: Target) -> tuple[int, ...]:
     """Shape of a target: of the weight, or of its slice."""
-    shape = list(weight_shape(model, target.key))
-    if target.offset is not None:
-        dim, _, length = target.offset
-        shape[dim] = length
-    return tuple(shape)
+    shape = parameters.shape(target.key)
+    if target.offset is None:
+        return shape
+    dim, _, length = target.offset
+    return (*shape[:dim], length, *shape[dim + 1 :])

@@ -61,6 +61,11 @@ class Place:
     first: int
     """Elements of its type behind the header."""
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Its type."""
+        return _TYPES[self.kind]
+
 
 def _place(name: str, entry: Mapping[str, Any]) -> Place | None:
     """`None` where it is not what its type and shape say, not aligned, empty, or of a type that is not known here."""
@@ -127,6 +132,8 @@ class MappedFile:
     metadata: Mapping[str, str]
     sound: Future[bool]
     """Whether all tensors but alphas are floating-point and finite."""
+    source: Source | None
+    """Where it is read past the mapping; `None` where the system cannot."""
     _values: _Values
 
     def tensors(self) -> dict[str, Tensor]:
@@ -139,13 +146,13 @@ class MappedFile:
 
     def numbers(self, places: Sequence[Place]) -> list[float]:
         """The values of tensors of one number each."""
-        found: dict[Place, float] = {}
+        found = [0.0] * len(places)
         for kind in {place.kind for place in places}:
-            typed = self._values.of_type(kind)
-            of_kind = [place for place in places if place.kind == kind]
-            values = typed[torch.tensor([place.first for place in of_kind])]
-            found.update(zip(of_kind, values.to(torch.float64).tolist(), strict=True))
-        return [found[place] for place in places]
+            of_kind = [i for i, place in enumerate(places) if place.kind == kind]
+            values = self._values.of_type(kind)[torch.tensor([places[i].first for i in of_kind])]
+            for i, value in zip(of_kind, values.to(torch.float64).tolist(), strict=True):
+                found[i] = value
+        return found
 
 
 def map_file(path: str) -> MappedFile | None:
@@ -159,6 +166,7 @@ def map_file(path: str) -> MappedFile | None:
         start = 8 + len(raw)
         if table is None or table.end > size - start:
             return None
+        source = None
         with Path(path).open("rb") as file:
             # A private mapping, because torch asks for one that may be written to; nothing writes.
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -170,7 +178,7 @@ def map_file(path: str) -> MappedFile | None:
     except (HeaderError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     values = _Values(whole)
-    return MappedFile(table, metadata, _checks.submit(_is_sound, values, table.places), values)
+    return MappedFile(table, metadata, _checks.submit(_is_sound, values, table.places), source, values)
 
 
 def _unmapped(address: int, source: Source) -> None:

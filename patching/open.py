@@ -21,7 +21,7 @@ from ..strategies import ConflictError, FileModules, FileSettings, read
 from .embeddings import Embedding, split_bundle
 from .experts import EXPERTS, Expert, parted
 from .mapped import MappedFile, Table, map_file
-from .plain import PlainLayout, plain_layout
+from .plain import PlainFile, PlainLayout, plain_layout
 from .settings import config_beside, fingerprint_of, read_settings
 
 KEPT_FILES = 16
@@ -42,9 +42,8 @@ class OpenFile:
     embeddings: tuple[Embedding, ...] = ()
     check: Future[bool] | None = None
     """Whether every tensor is floating-point and finite, as soon as that is known."""
-    layout: PlainLayout | None = None
-    """Shared by files of plain LoRAs that differ in nothing but their numbers."""
-
+    plain: PlainFile | None = None
+    """What it has of its own, if it is a file of plain LoRAs and nothing else."""
     experts: Mapping[Expert, OpenFile] | None = None
     """What of it is for each of two experts of which a model is one; `None` for other files."""
     note: str = ""
@@ -102,17 +101,24 @@ def _open(path: str, version: Hashable, config: Path | None) -> OpenFile:
 def _read_mapped(path: str, version: Hashable, config: Path | None, mapped: MappedFile) -> OpenFile:
     settings = read_settings(config, mapped.metadata)
     layout = _layouts.get(mapped.table) if settings is None else None
-    modules = layout.fill(mapped) if layout is not None else None
-    if layout is not None and modules is not None:
-        return OpenFile(version, modules, layout.keys, layout.looks_like, (), mapped.sound, layout)
+    plain = layout.fill(mapped) if layout is not None else None
+    if plain is not None:
+        return _opened(version, plain)
     tensors = mapped.tensors()
     opened = _read(path, version, tensors, settings, mapped.sound)
     if settings is not None or opened.embeddings or opened.experts:
         return opened
     layout = plain_layout(mapped, tensors, opened.modules, opened.looks_like)
-    if layout is not None:
-        _layouts[mapped.table] = layout
-    return replace(opened, layout=layout)
+    if layout is None:
+        return opened
+    _layouts[mapped.table] = layout
+    plain = layout.fill(mapped)
+    return opened if plain is None else _opened(version, plain)
+
+
+def _opened(version: Hashable, plain: PlainFile) -> OpenFile:
+    layout = plain.layout
+    return OpenFile(version, plain.modules, layout.keys, layout.looks_like, (), plain.file.sound, plain)
 
 
 def _read(

@@ -7,20 +7,23 @@ from collections.abc import Sequence
 from ..library.header import uncollected
 from .adapter import DeckAdapter, pack_parts
 from .entries import OpenedEntry, Patcher
-from .factors import STORE
-from .keymap import Side, weight_shape
-from .plan import Change, Plan, PlanCache, plan
+from .keymap import Side
+from .parameters import Parameters
+from .plan import Change, Plan, PlanCache, plan, runs
 from .progress import Progress
 from .reuse import Kept, ResultCache
+from .store import STORE
 
 _results = ResultCache()
 _plans = PlanCache()
 
 
-def put_patches(side: Side, clone: Patcher, opened: Sequence[OpenedEntry], progress: Progress) -> bool:
+def put_patches(
+    side: Side, clone: Patcher, opened: Sequence[OpenedEntry], parameters: Parameters, progress: Progress
+) -> bool:
     """Puts the side's patches on a fresh clone; whether an earlier result could be used again.
 
-    One step of progress for each entry.
+    `parameters`: the clone's. One step of progress for each entry.
     """
     active = [entry for entry in opened if any(entry.weights[side])]
     progress.step(len(opened) - len(active))
@@ -39,14 +42,14 @@ def put_patches(side: Side, clone: Patcher, opened: Sequence[OpenedEntry], progr
         return True
     if planned is None:
         with uncollected():
-            planned = _plan(side, clone, active, progress)
+            planned = _plan(side, active, parameters, progress)
         _plans.keep(clone.model, files, planned)
     else:
         progress.step(len(active))
-    resident = STORE.keep(planned.factors, clone)
+    lean = STORE.keep(planned.factors, clone)
     patches = {}
     for key, steps in planned.steps.items():
-        parts = [part for step in steps if (part := step.part(weights, resident)) is not None]
+        parts = [part for step in steps if (part := step.part(weights, lean)) is not None]
         if parts:
             patches[key] = DeckAdapter(set(), pack_parts(parts, planned.shapes[key]))
     base = clone.patches_uuid
@@ -68,10 +71,11 @@ def forget() -> None:
     STORE.clear()
 
 
-def _plan(side: Side, clone: Patcher, active: Sequence[OpenedEntry], progress: Progress) -> Plan:
+def _plan(side: Side, active: Sequence[OpenedEntry], parameters: Parameters, progress: Progress) -> Plan:
     changes: dict[str, list[Change]] = {}
-    for i, entry in enumerate(active):
-        for k, found in enumerate(entry.matchings[side].matches):
-            changes.setdefault(found.target.key, []).append(Change(i, k, found))
-        progress.step()
-    return plan(changes, {key: weight_shape(clone.model, key) for key in changes}, progress.poll)
+    for run in runs([entry.matchings[side] for entry in active]):
+        for place, placement in enumerate(run.placements):
+            changes.setdefault(placement.target.key, []).append(Change(run, place))
+        for _ in run.entries:
+            progress.step()
+    return plan(changes, {key: parameters.shape(key) for key in changes}, progress.poll)

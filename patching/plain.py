@@ -1,14 +1,16 @@
 """Files of plain LoRAs that differ in nothing but their numbers.
 
 Whoever stacks LoRAs often has many of one trainer, rank and model: the same keys, shapes and places in the file. Such a
-file is read once by rule; of the others only the tensors are looked up.
+file is read once by rule; of the others only the alphas are read. Their tensors are made when somebody asks for them,
+which a stack whose factors are read past the mapping never does.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
@@ -17,11 +19,15 @@ from .mapped import MappedFile, Place
 
 
 @dataclass(frozen=True, slots=True)
-class _PlainModule:
+class PlainModule:
+    """A module that is one LoRA of a weight."""
+
     name: str
     keys: tuple[str, ...]
     up: Place
+    """(out, rank[, 1…])"""
     down: Place
+    """(rank, in[, kernel…])"""
     alpha: Place | None
 
 
@@ -29,27 +35,93 @@ class _PlainModule:
 class PlainLayout:
     """What such files have in common; compared by identity, so that it can key weak caches."""
 
-    modules: tuple[_PlainModule, ...]
+    modules: tuple[PlainModule, ...]
     unrecognised: tuple[str, ...]
     families: Mapping[str, str]
     ranks: Mapping[str, frozenset[int]]
     keys: int
     looks_like: tuple[str, ...]
 
-    def fill(self, file: MappedFile) -> FileModules | None:
-        """The modules of another file with the same table; `None` where its alphas are not all finite."""
-        alphas = iter(file.numbers([module.alpha for module in self.modules if module.alpha is not None]))
-        modules: dict[str, Module] = {}
-        for m in self.modules:
-            scale = 1.0
-            if m.alpha is not None:
-                alpha = next(alphas)
-                if not math.isfinite(alpha):
-                    return None
-                scale = scale_of(alpha, m.down.shape[0])
-            change = Lora(file.tensor(m.up), file.tensor(m.down), None, scale)
-            modules[m.name] = Module(m.name, {"weight": change}, m.keys)
-        return FileModules(modules, self.unrecognised, (), self.families, self.ranks)
+    @cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """Name of a module → its number."""
+        return {module.name: number for number, module in enumerate(self.modules)}
+
+    @cached_property
+    def _alphas(self) -> tuple[Place, ...]:
+        return tuple(module.alpha for module in self.modules if module.alpha is not None)
+
+    def fill(self, file: MappedFile) -> PlainFile | None:
+        """Another file with the same table; `None` where its alphas are not all finite."""
+        values = file.numbers(self._alphas)
+        if not all(map(math.isfinite, values)):
+            return None
+        alphas = iter(values)
+        scales = tuple(1.0 if m.alpha is None else scale_of(next(alphas), m.down.shape[0]) for m in self.modules)
+        return PlainFile(self, file, scales)
+
+
+class PlainFile:
+    """What such a file has of its own."""
+
+    def __init__(self, layout: PlainLayout, file: MappedFile, scales: tuple[float, ...]) -> None:
+        """`scales`: alpha/rank of each module."""
+        self.layout = layout
+        self.file = file
+        self.scales = scales
+        self._changes: dict[int, Lora] = {}
+
+    def change(self, number: int) -> Lora:
+        """What the module with this number does, always the same object."""
+        made = self._changes.get(number)
+        if made is None:
+            module = self.layout.modules[number]
+            up, down = self.file.tensor(module.up), self.file.tensor(module.down)
+            made = self._changes.setdefault(number, Lora(up, down, None, self.scales[number]))
+        return made
+
+    @property
+    def modules(self) -> FileModules:
+        """All modules, made when asked for."""
+        layout = self.layout
+        return FileModules(PlainModules(self), layout.unrecognised, (), layout.families, layout.ranks)
+
+
+class PlainModules(Mapping[str, Module]):
+    """A plain file's modules by name."""
+
+    def __init__(self, plain: PlainFile) -> None:
+        self._plain = plain
+
+    def __getitem__(self, name: str) -> Module:
+        number = self._plain.layout.numbers[name]
+        return Module(name, {"weight": self._plain.change(number)}, self._plain.layout.modules[number].keys)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._plain.layout.numbers)
+
+    def __len__(self) -> int:
+        return len(self._plain.layout.modules)
+
+
+class PlainChanges(Sequence[Lora]):
+    """The changes of some modules of a plain file, in an order that a model gives."""
+
+    def __init__(self, plain: PlainFile, numbers: tuple[int, ...]) -> None:
+        """`numbers`: of the modules."""
+        self.plain = plain
+        self.numbers = numbers
+
+    def __getitem__(self, place: int) -> Lora:  # type: ignore[override]
+        return self.plain.change(self.numbers[place])
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @cached_property
+    def scales(self) -> tuple[float, ...]:
+        """alpha/rank of each."""
+        return tuple([self.plain.scales[number] for number in self.numbers])
 
 
 def plain_layout(
@@ -72,7 +144,7 @@ def plain_layout(
     return PlainLayout(tuple(modules), read.unrecognised, read.families, read.ranks, len(tensors), looks_like)
 
 
-def _plain(module: Module, places: Mapping[str, Place], by_identity: Mapping[int, Place]) -> _PlainModule | None:
+def _plain(module: Module, places: Mapping[str, Place], by_identity: Mapping[int, Place]) -> PlainModule | None:
     change = module.parameters.get("weight")
     if len(module.parameters) != 1 or not isinstance(change, Lora) or change.mid is not None:
         return None
@@ -81,8 +153,8 @@ def _plain(module: Module, places: Mapping[str, Place], by_identity: Mapping[int
         return None
     others = [key for key in module.keys if key not in (up.name, down.name)]
     if not others:
-        return _PlainModule(module.name, module.keys, up, down, None)
+        return PlainModule(module.name, module.keys, up, down, None)
     alpha = places.get(others[0])
     if len(others) > 1 or alpha is None or not alpha.name.endswith(".alpha") or math.prod(alpha.shape) != 1:
         return None
-    return _PlainModule(module.name, module.keys, up, down, alpha)
+    return PlainModule(module.name, module.keys, up, down, alpha)

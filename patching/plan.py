@@ -17,57 +17,134 @@ from typing import Any
 
 import torch
 
-from ..strategies import Factors, LoraSum, pack
+from ..strategies import Strategy, pack
 from .adapter import Part, Shape
 from .factors import SOMETHING, SharedFactors
-from .match import Match
+from .lying import AsTensors, InFiles, Lying
+from .mapped import MappedFile
+from .match import Matching, Placement, Placements
+from .plain import PlainChanges
+from .upload import Wanted
 
 KEPT_PLANS = 4
 """Per model. A plan refers to mapped factors."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One change of one weight, of the entry and match with these numbers."""
+class Run:
+    """An entry, or several in a row whose files differ in nothing but their numbers."""
 
-    entry: int
+    entries: tuple[int, ...]
+    placements: Placements
+    changes: tuple[Sequence[Strategy], ...]
+    """Of each entry, one for each placement."""
+    plain: tuple[PlainChanges, ...]
+    """The same where the files hold plain LoRAs and nothing else; else nothing."""
+    files: tuple[MappedFile, ...]
+    """Of these."""
+
+    @classmethod
+    def of(cls, entries: Sequence[int], matchings: Sequence[Matching]) -> Run:
+        """`matchings`: of each entry; of more than one, as `runs` puts them together."""
+        changes = tuple(matching.changes for matching in matchings)
+        plain = tuple(change for change in changes if isinstance(change, PlainChanges))
+        return cls(tuple(entries), matchings[0].placements, changes, plain, tuple(one.plain.file for one in plain))
+
+    def lying(self, place: int) -> InFiles:
+        """The factors of a placement, of a run of plain LoRAs."""
+        first = self.plain[0]
+        module = first.plain.layout.modules[first.numbers[place]]
+        return InFiles(self.files, module.up, module.down)
+
+
+def runs(matchings: Sequence[Matching]) -> list[Run]:
+    """The entries in order, neighbours of plain LoRAs of one layout together."""
+    found: list[Run] = []
+    kept: list[int] = []
+    for number, matching in enumerate(matchings):
+        alike = kept and isinstance(matching.changes, PlainChanges) and _is_like(matching, matchings[kept[0]])
+        if kept and not alike:
+            found.append(Run.of(kept, [matchings[i] for i in kept]))
+            kept = []
+        kept.append(number)
+    if kept:
+        found.append(Run.of(kept, [matchings[i] for i in kept]))
+    return found
+
+
+def _is_like(one: Matching, other: Matching) -> bool:
+    # Placements are shared by files of one layout alone.
+    return one.placements is other.placements
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a run's files change at one of their placements."""
+
+    run: Run
     match: int
-    found: Match
+    """Number of the placement."""
+
+    @property
+    def placement(self) -> Placement:
+        """Where."""
+        return self.run.placements[self.match]
+
+    @property
+    def strategy(self) -> Strategy:
+        """Of a run of one entry."""
+        return self.run.changes[0][self.match]
+
+    @property
+    def additive(self) -> bool:
+        """Whether the difference does not depend on the weight."""
+        return bool(self.run.plain) or self.strategy.additive
+
+    def factored(self) -> tuple[Lying, tuple[float, ...]] | None:
+        """(the factors, alpha/rank of each entry), `None` where a change is no product of two."""
+        if self.run.plain:
+            return self.run.lying(self.match), tuple([changes.scales[self.match] for changes in self.run.plain])
+        factors = self.strategy.factored(self.placement.shape)
+        return None if factors is None else (AsTensors(factors.up, factors.down), (factors.scale,))
 
 
 @dataclass(frozen=True, slots=True)
 class Alone:
     """A change that is applied by itself."""
 
-    change: Change
+    entry: int
+    match: int
+    placement: Placement
     packed: tuple[Any, ...]
 
-    def part(self, weights: Sequence[Sequence[float]], kept: frozenset[SharedFactors]) -> Part | None:
+    @classmethod
+    def of(cls, change: Change) -> Alone:
+        """Of a change by one entry."""
+        return cls(change.run.entries[0], change.match, change.placement, pack(change.strategy))
+
+    def part(self, weights: Sequence[Sequence[float]], lean: frozenset[Wanted]) -> Part | None:
         """In packed form, `None` at weight zero. `weights`: by entry and match."""
-        found, target = self.change.found, self.change.found.target
-        weight = weights[self.change.entry][self.change.match]
-        return (weight, target.offset, target.function, found.shape, self.packed) if weight else None
+        weight, target = weights[self.entry][self.match], self.placement.target
+        return (weight, target.offset, target.function, self.placement.shape, self.packed) if weight else None
 
 
 @dataclass(frozen=True, slots=True)
 class Together:
     """Plain LoRAs of the same weight or slice."""
 
-    changes: tuple[Change, ...]
-    scales: tuple[float, ...]
-    """alpha/rank of each."""
+    scales: tuple[tuple[int, int, float], ...]
+    """(entry, match, alpha/rank) of each."""
+    placement: Placement
     factors: SharedFactors
-    packed: tuple[Any, ...]
-    """Of their sum, but for the scales, its last field."""
 
-    def part(self, weights: Sequence[Sequence[float]], kept: frozenset[SharedFactors]) -> Part | None:
-        """In packed form; `kept`: factors that the device has."""
-        found, target = self.changes[0].found, self.changes[0].found.target
-        scales = tuple([weights[c.entry][c.match] * scale for c, scale in zip(self.changes, self.scales, strict=True)])
+    def part(self, weights: Sequence[Sequence[float]], lean: frozenset[Wanted]) -> Part | None:
+        """In packed form; `lean`: factors whose tensors the patch need not hold."""
+        scales = tuple([weights[entry][match] * scale for entry, match, scale in self.scales])
         if not any(scales):
             return None
-        packed = (self.factors, scales, SOMETHING) if self.factors in kept else (*self.packed, scales)
-        return 1.0, target.offset, target.function, found.shape, packed
+        packed = (self.factors, scales, SOMETHING) if self.factors in lean else (*self.factors.packed, scales)
+        target = self.placement.target
+        return 1.0, target.offset, target.function, self.placement.shape, packed
 
 
 Step = Alone | Together
@@ -100,42 +177,49 @@ def plan(changes: Mapping[str, Sequence[Change]], shapes: Mapping[str, Shape], p
 
 
 def _steps(changes: Sequence[Change]) -> Iterator[Step]:
-    run: list[Change] = []
+    row: list[Change] = []
     for change in changes:
-        if change.found.strategy.additive:
-            run.append(change)
+        if change.additive:
+            row.append(change)
         else:
-            yield from _additive(run)
-            run = []
-            yield Alone(change, pack(change.found.strategy))
-    yield from _additive(run)
+            yield from _additive(row)
+            row = []
+            yield Alone.of(change)
+    yield from _additive(row)
 
 
-def _additive(run: Sequence[Change]) -> Iterator[Step]:
+_Factored = tuple[Change, Lying, tuple[float, ...]]
+
+
+def _additive(row: Sequence[Change]) -> Iterator[Step]:
     """Each group of plain LoRAs in the place of its first."""
-    groups: dict[Hashable, list[tuple[Change, Factors | None]]] = {}
-    for i, change in enumerate(run):
-        found = change.found
-        factors = found.strategy.factored(found.shape)
-        place = i if factors is None else (found.target.offset, found.target.function, found.shape)
-        groups.setdefault(place, []).append((change, factors))
-    for group in groups.values():
-        change, factors = group[0]
-        if factors is None:
-            yield Alone(change, pack(change.found.strategy))
-        else:
-            yield _together(group)
+    found: list[Change | list[_Factored]] = []
+    groups: dict[Hashable, list[_Factored]] = {}
+    for change in row:
+        factored = change.factored()
+        if factored is None:
+            found.append(change)
+            continue
+        placement = change.placement
+        place = placement.target.offset, placement.target.function, placement.shape
+        group = groups.get(place)
+        if group is None:
+            group = groups[place] = []
+            found.append(group)
+        group.append((change, *factored))
+    for one in found:
+        yield Alone.of(one) if isinstance(one, Change) else _together(one)
 
 
-def _together(group: Sequence[tuple[Change, Factors | None]]) -> Together:
-    factors = [found for _, found in group if found is not None]
-    shared = SharedFactors(tuple([f.up for f in factors]), tuple([f.down for f in factors]))
-    return Together(
-        tuple([change for change, _ in group]),
-        tuple([f.scale for f in factors]),
-        shared,
-        pack(LoraSum(shared.ups, shared.downs, shared.ranks, ()))[:-1],
+def _together(group: Sequence[_Factored]) -> Together:
+    scales = tuple(
+        [
+            (entry, change.match, scale)
+            for change, _, own in group
+            for entry, scale in zip(change.run.entries, own, strict=True)
+        ]
     )
+    return Together(scales, group[0][0].placement, SharedFactors(tuple([lying for _, lying, _ in group])))
 
 
 class PlanCache:

@@ -80,7 +80,7 @@ def limit_ranks(
     keys = dict.fromkeys(key for _, key in wanted)
     left, unsaved = left_by(limit, file, opened, keys)
     limited_matchings = {
-        side: Matching(tuple(_under(limit, opened, found, left) for found in matching.matches), matching.misfits)
+        side: Matching.of((_under(limit, opened, found, left) for found in matching.matches), matching.misfits)
         for side, matching in matchings.items()
     }
     notes = _explain(limit, opened, {key: left[key] for key in keys})
@@ -120,9 +120,7 @@ def shortened(limit: RankLimit, strategy: Strategy, rest: Limited | None) -> Str
 # ── computing, and keeping ──
 
 
-def left_by(
-    limit: RankLimit, file: LoraFile, opened: OpenFile, wanted: Iterable[tuple[str, str]]
-) -> tuple[Left, str]:
+def left_by(limit: RankLimit, file: LoraFile, opened: OpenFile, wanted: Iterable[tuple[str, str]]) -> tuple[Left, str]:
     """(what the limit leaves of at least the wanted modules, why that is not on disk or nothing)."""
     memory_key = (opened.version, limit)
     with _lock:

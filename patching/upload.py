@@ -11,15 +11,16 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ..stack.errors import LoraFileError
-from .mapped import Source, source_of
+from .lying import Lying, Piece
+from .mapped import Source
 
 logger = logging.getLogger("lora_deck")
 
@@ -27,9 +28,9 @@ Pair = tuple[Tensor, Tensor]
 """(U, D): (out, Σ rank) and (Σ rank, in · kernel)."""
 
 _READERS = 8
-_PIECE = 1 << 25
+_PIECE = 1 << 23
 """Bytes that a reader takes at once; each has as much pinned memory."""
-_BATCH = 1 << 29
+_BATCH = 1 << 27
 """Bytes on the device that are not put together yet, if more than one weight's factors are among them; twice as many
 while the next are read."""
 _GAP = 1 << 12
@@ -39,14 +40,10 @@ _COPIED = 1 << 26
 """Bytes that go to the device at once where factors are copied tensor by tensor."""
 
 
-class FactorTensors(Protocol):
+class Wanted(Protocol):
     """The factors of one weight, of several LoRAs."""
 
-    ups: tuple[Tensor, ...]
-    """Each (out, rank[, 1…])"""
-    downs: tuple[Tensor, ...]
-    """Each (rank, in[, kernel…])"""
-    ranks: tuple[int, ...]
+    parts: tuple[Lying, ...]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -59,8 +56,8 @@ class FactorTensors(Protocol):
 
 _Span = tuple[Source, int, int]
 """(file, first byte of a tensor, byte after its last)."""
-_Spans = tuple[list[_Span], list[_Span]]
-"""Of the ups and of the downs of one weight."""
+_Pieces = tuple[list[Piece], list[Piece]]
+"""The ups and the downs of one weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,46 +74,79 @@ class _Job:
 class _Batch:
     """Factors whose bytes are on their way."""
 
-    items: Sequence[tuple[int, FactorTensors, _Spans]]
-    """(number, factors, where they lie)."""
+    items: Sequence[tuple[int, _Pieces]]
+    """(number, where they lie)."""
     memory: Tensor
     places: Mapping[_Span, int]
     reading: Sequence[Future[None]]
 
 
-def uploaded(wanted: Sequence[FactorTensors], device: torch.device) -> list[Pair]:
-    """The factors of each, side by side on `device`, in memory of their own.
+def empty(wanted: Wanted, device: torch.device) -> Pair:
+    """Memory for the factors, side by side.
 
     Raises:
-        torch.cuda.OutOfMemoryError: they do not fit.
+        torch.cuda.OutOfMemoryError: there is none.
+    """
+    rows, columns = wanted.parts[0].shape
+    rank = sum(rank for part in wanted.parts for rank in part.ranks)
+    # The host runs nodes in inference mode, and other threads, which are not in it, write here.
+    with torch.inference_mode(False):
+        return (
+            torch.empty((rows, rank), dtype=wanted.dtype, device=device),
+            torch.empty((rank, columns), dtype=wanted.dtype, device=device),
+        )
+
+
+def filled(
+    wanted: Sequence[Wanted], pairs: Sequence[Pair], device: torch.device, stream: Any = None
+) -> Iterator[list[int]]:
+    """Reads factors into their memory; the numbers of those that are there, whatever stream uses them.
+
+    `pairs`: as `empty` made them; `stream`: the `torch.cuda.Stream` in which it did.
+
+    Raises:
+        torch.cuda.OutOfMemoryError: there is no room to put them together.
         LoraFileError: a file has become shorter; its mapping must not be touched either.
     """
-    found: dict[int, Pair] = {}
-    # The host runs nodes in inference mode, and other threads, which are not in it, write here.
-    with torch.inference_mode(False), torch.no_grad():
+    left = dict.fromkeys(range(len(wanted)))
+    with torch.inference_mode(False), torch.no_grad(), _on(device, stream):
         try:
-            found.update(_read(wanted, device))
+            for numbers in _read(wanted, pairs, device, stream):
+                _wait(device)
+                for number in numbers:
+                    del left[number]
+                yield numbers
         except OSError as error:
             logger.warning("A LoRA file could not be read again (%s); its mapping is used.", error)
-        rest = [i for i in range(len(wanted)) if i not in found]
-        found.update(zip(rest, _copied([wanted[i] for i in rest], device), strict=True))
-    return [found[i] for i in range(len(wanted))]
+        for numbers in _batches(wanted, left, _COPIED * _COPIERS):
+            _copy(wanted, pairs, numbers, device, stream)
+            _wait(device)
+            yield numbers
 
 
-def _read(wanted: Sequence[FactorTensors], device: torch.device) -> Iterator[tuple[int, Pair]]:
-    """(number, factors) of those that lie in mapped files in the type that the device gets."""
-    reader = _Reader(device)
+def _on(device: torch.device, stream: Any) -> AbstractContextManager[Any]:
+    return torch.cuda.stream(stream) if device.type == "cuda" else nullcontext()
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).record_event().synchronize()
+
+
+def _read(wanted: Sequence[Wanted], pairs: Sequence[Pair], device: torch.device, stream: Any) -> Iterator[list[int]]:
+    """The numbers of those that lie in mapped files in the type that the device gets, as they are put together."""
+    lying = {number: pieces for number, one in enumerate(wanted) if (pieces := _pieces(one)) is not None}
+    reader = _Reader(device, stream)
     pool = ThreadPoolExecutor(_READERS, "lora_deck_read")
     try:
         ahead: _Batch | None = None
-        for numbers in _batches(wanted, _BATCH):
-            lying = ((i, wanted[i], _spans(wanted[i])) for i in numbers)
-            batch = _begin([(i, one, spans) for i, one, spans in lying if spans is not None], device, reader, pool)
+        for numbers in _batches(wanted, lying, _BATCH):
+            batch = _begin([(i, lying[i]) for i in numbers], device, reader, pool)
             if ahead is not None:
-                yield from _joined(ahead)
+                yield _joined(ahead, pairs)
             ahead = batch
         if ahead is not None:
-            yield from _joined(ahead)
+            yield _joined(ahead, pairs)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -124,21 +154,21 @@ def _read(wanted: Sequence[FactorTensors], device: torch.device) -> Iterator[tup
 class _Reader:
     """Reads pieces of files into a device's memory; each thread has pinned memory of its own."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, stream: Any) -> None:
         self._device = device
+        self._stream = stream
         self._local = threading.local()
 
     def read(self, job: _Job, memory: Tensor) -> None:
         """Raises `OSError`, and `LoraFileError` where the file has become shorter."""
-        is_cuda = self._device.type == "cuda"
-        with torch.cuda.device(self._device) if is_cuda else nullcontext():
+        with _on(self._device, self._stream):
             staged = getattr(self._local, "staged", None)
             if staged is None:
-                staged = self._local.staged = torch.empty(_PIECE, dtype=torch.uint8, pin_memory=is_cuda)
+                pinned = self._device.type == "cuda"
+                staged = self._local.staged = torch.empty(_PIECE, dtype=torch.uint8, pin_memory=pinned)
             _fill(staged[: job.length], job)
             memory[job.to : job.to + job.length].copy_(staged[: job.length], non_blocking=True)
-            if is_cuda:
-                torch.cuda.current_stream().record_event().synchronize()
+            _wait(self._device)
 
 
 def _fill(memory: Tensor, job: _Job) -> None:
@@ -151,30 +181,28 @@ def _fill(memory: Tensor, job: _Job) -> None:
         done += count
 
 
-def _spans(factors: FactorTensors) -> _Spans | None:
+def _pieces(factors: Wanted) -> _Pieces | None:
     """`None` where one of them lies in no mapped file, or in another type than the device gets."""
-    found: _Spans = ([], [])
-    for tensors, spans in zip((factors.ups, factors.downs), found, strict=True):
-        for tensor in tensors:
-            place = source_of(tensor) if tensor.dtype == factors.dtype else None
-            if place is None:
+    found: _Pieces = ([], [])
+    for part in factors.parts:
+        if part.kinds != {factors.dtype}:
+            return None
+        for up, down in part.pieces():
+            if up is None or down is None:
                 return None
-            source, begin = place
-            spans.append((source, begin, begin + _extent(tensor) * tensor.itemsize))
+            found[0].append(up)
+            found[1].append(down)
     return found
 
 
-def _extent(tensor: Tensor) -> int:
-    """Elements from the first to the last of a view."""
-    if tensor.is_contiguous():
-        return tensor.numel()
-    return 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+def _span(piece: Piece) -> _Span:
+    return piece.source, piece.begin, piece.end
 
 
 def _begin(
-    items: Sequence[tuple[int, FactorTensors, _Spans]], device: torch.device, reader: _Reader, pool: ThreadPoolExecutor
+    items: Sequence[tuple[int, _Pieces]], device: torch.device, reader: _Reader, pool: ThreadPoolExecutor
 ) -> _Batch:
-    spans = {span for _, _, both in items for some in both for span in some}
+    spans = {_span(piece) for _, both in items for some in both for piece in some}
     places, jobs, size = _arranged(sorted(spans, key=lambda span: (span[0].handle, *span[1:])))
     memory = torch.empty(size, dtype=torch.uint8, device=device)
     return _Batch(items, memory, places, [pool.submit(reader.read, job, memory) for job in jobs])
@@ -199,39 +227,34 @@ def _arranged(spans: Sequence[_Span]) -> tuple[dict[_Span, int], list[_Job], int
     return places, jobs, size
 
 
-def _joined(batch: _Batch) -> Iterator[tuple[int, Pair]]:
+def _joined(batch: _Batch, pairs: Sequence[Pair]) -> list[int]:
     for reading in batch.reading:
         reading.result()
-    for number, factors, (ups, downs) in batch.items:
-        memory = batch.memory.view(factors.dtype)
-        yield (
-            number,
-            (
-                _beside([_there(memory, batch.places[s], t) for s, t in zip(ups, factors.ups, strict=True)], 1),
-                _beside([_there(memory, batch.places[s], t) for s, t in zip(downs, factors.downs, strict=True)], 0),
-            ),
-        )
+    for number, both in batch.items:
+        memory = batch.memory.view(pairs[number][0].dtype)
+        for pieces, whole, dim in zip(both, pairs[number], (1, 0), strict=True):
+            _beside([_there(memory, batch.places[_span(piece)], piece) for piece in pieces], dim, whole)
+    return [number for number, _ in batch.items]
 
 
-def _there(memory: Tensor, place: int, tensor: Tensor) -> Tensor:
+def _there(memory: Tensor, place: int, piece: Piece) -> Tensor:
     """A tensor's copy at a byte of `memory`, as a matrix."""
-    start = place // tensor.itemsize
-    if tensor.is_contiguous():
-        rows = tensor.shape[0]
-        columns = tensor.numel() // rows
-        return memory.as_strided((rows, columns), (columns, 1), start)
-    return memory.as_strided(tensor.shape, tensor.stride(), start).flatten(1)
+    found = memory.as_strided(piece.shape, piece.strides, place // memory.itemsize)
+    return found if len(piece.shape) == 2 else found.flatten(1)
 
 
-def _beside(parts: Sequence[Tensor], dim: int) -> Tensor:
-    return torch.cat(list(parts), dim) if len(parts) > 1 else parts[0].clone(memory_format=torch.contiguous_format)
+def _beside(parts: Sequence[Tensor], dim: int, whole: Tensor) -> None:
+    if len(parts) > 1:
+        torch.cat(list(parts), dim, out=whole)
+    else:
+        whole.copy_(parts[0])
 
 
-def _batches(wanted: Sequence[FactorTensors], most: int) -> Iterator[list[int]]:
-    """Their numbers in order, as many of one type together as have `most` bytes."""
+def _batches(wanted: Sequence[Wanted], numbers: Mapping[int, Any], most: int) -> Iterator[list[int]]:
+    """The numbers in order, as many of one type together as have `most` bytes."""
     batch: list[int] = []
     size = 0
-    for i in range(len(wanted)):
+    for i in list(numbers):
         if batch and (size + wanted[i].size > most or wanted[i].dtype != wanted[batch[0]].dtype):
             yield batch
             batch, size = [], 0
@@ -241,37 +264,32 @@ def _batches(wanted: Sequence[FactorTensors], most: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _sent(flat: Tensor, device: torch.device) -> Tensor:
-    if device.type != "cuda":
-        return flat.to(device)
-    with torch.cuda.device(device):
-        return flat.pin_memory().to(device)
-
-
-def _copied(wanted: Sequence[FactorTensors], device: torch.device) -> list[Pair]:
+def _copy(
+    wanted: Sequence[Wanted], pairs: Sequence[Pair], numbers: Sequence[int], device: torch.device, stream: Any
+) -> None:
     """Many factors in one copy to pinned memory and one to the device.
 
     Copies of single factors take longer than the transfer: their threads wait for the interpreter.
     """
 
-    def copy(numbers: Sequence[int]) -> list[Pair]:
-        factors = [wanted[i] for i in numbers]
-        flat = torch.cat([t.flatten().to(f.dtype) for f in factors for t in (*f.downs, *f.ups)])
-        there = _sent(flat, device)
-        found = []
-        start = 0
-        for f in factors:
-            downs: list[Tensor] = []
-            ups: list[Tensor] = []
-            for tensors, views in ((f.downs, downs), (f.ups, ups)):
-                for tensor in tensors:
-                    end = start + tensor.numel()
-                    views.append(there[start:end].view(tensor.shape[0], -1))
-                    start = end
-            found.append((_beside(ups, 1), _beside(downs, 0)))
-        return found
+    def copy(some: Sequence[int]) -> None:
+        factors = {i: [pair for part in wanted[i].parts for pair in part.tensors()] for i in some}
+        sides = [(i, both) for i, found in factors.items() for both in found]
+        order = [(i, tensor, dim) for i, both in sides for tensor, dim in zip(both, (1, 0), strict=True)]
+        with torch.inference_mode(False), torch.no_grad(), _on(device, stream):
+            there = _sent(torch.cat([tensor.flatten().to(wanted[i].dtype) for i, tensor, _ in order]), device)
+            views: dict[tuple[int, int], list[Tensor]] = {}
+            start = 0
+            for i, tensor, dim in order:
+                end = start + tensor.numel()
+                views.setdefault((i, dim), []).append(there[start:end].view(tensor.shape[0], -1))
+                start = end
+            for (i, dim), parts in views.items():
+                _beside(parts, dim, pairs[i][0 if dim else 1])
 
-    if not wanted:
-        return []
     with ThreadPoolExecutor(_COPIERS) as pool:
-        return [pair for pairs in pool.map(copy, _batches(wanted, _COPIED)) for pair in pairs]
+        list(pool.map(copy, _batches(wanted, dict.fromkeys(numbers), _COPIED)))
+
+
+def _sent(flat: Tensor, device: torch.device) -> Tensor:
+    return flat.pin_memory().to(device) if device.type == "cuda" else flat.to(device)

@@ -15,7 +15,7 @@ def check(bench: Bench, files: list[Path], modules: dict[str, str]) -> list[str]
     """Runs every check; what failed, in sentences."""
     import comfy.model_management as management
     import comfy.utils
-    from lora_deck.patching.factors import STORE
+    from lora_deck.patching.store import STORE
 
     failed: list[str] = []
 

@@ -92,11 +92,14 @@ class Bench:
 
     def forget(self) -> None:
         """Both sides as after a start: no file read, nothing matched."""
-        from lora_deck.patching import keymap, match, open, patches
+        from lora_deck.patching import keymap, mapped, match, open, patches
+        from lora_deck.strategies import registry
 
         self._loaders = [self._loader() for _ in self.names]
-        for cache in (open._files, match._matchings, keymap._maps):
+        for cache in (open._files, open._layouts, match._matchings, match._places_of, keymap._maps):
             cache.clear()
+        for function in (mapped._table, registry.split):
+            function.cache_clear()
         patches.forget()
         gc.collect()
 

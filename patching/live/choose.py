@@ -14,6 +14,7 @@ from ...stack.schedule import Schedule, describe, schedule_of
 from ...strategies import Strategy
 from ..entries import OpenedEntry, Patcher
 from ..match import Match
+from ..parameters import Parameters
 from .parts import LivePart
 from .plan import LiveEntry
 from .storage import storage_of
@@ -70,10 +71,16 @@ class _Weights:
         return seen
 
 
-def choose(method: Method, model: Patcher, opened: Sequence[OpenedEntry], sampling_pass: SamplingPass) -> Chosen:
-    """Parts what a stack does to a diffusion model. `opened`: in stack order."""
+def choose(
+    method: Method,
+    model: Patcher,
+    opened: Sequence[OpenedEntry],
+    sampling_pass: SamplingPass,
+    parameters: Parameters | None = None,
+) -> Chosen:
+    """Parts what a stack does to a diffusion model. `opened`: in stack order; `parameters`: the model's."""
     entries = [_Entry(one, schedule_of(one.item.entry, sampling_pass)) for one in opened]
-    if all(entry.schedule is None for entry in entries) and _patches_all(method, model):
+    if all(entry.schedule is None for entry in entries) and _patches_all(method, parameters or Parameters(model.model)):
         # As with most stacks: not worth a look at each of thousands of changes.
         return Chosen(tuple(opened))
     before: dict[str, list[bool]] = {}
@@ -85,9 +92,9 @@ def choose(method: Method, model: Patcher, opened: Sequence[OpenedEntry], sampli
     return _chosen(method, entries, sampling_pass)
 
 
-def _patches_all(method: Method, model: Patcher) -> bool:
+def _patches_all(method: Method, parameters: Parameters) -> bool:
     if method == "auto":
-        return not any(storage_of(weight) for weight in model.model.parameters())
+        return not any(map(storage_of, parameters.by_name.values()))
     return method == "patch"
 
 
@@ -194,4 +201,3 @@ def _notes(method: Method, entry: _Entry, sampling_pass: SamplingPass) -> Iterab
         yield (
             f"{name}: {entry.early} of its changes read the weight itself and see it without the live LoRAs before it."
         )
-

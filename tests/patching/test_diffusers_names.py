@@ -211,7 +211,8 @@ def test_mochi_whose_widths_are_fixed(comfy: Any, module: str, key: str, part: A
 
 @pytest.mark.parametrize("name", layouts.diffusers())
 def test_every_module_of_diffusers_leads_to_its_rows(comfy: Any, name: str) -> None:
-    from lora_deck.patching.keymap import key_map, shape_of
+    from lora_deck.patching.keymap import key_map, target_shape
+    from lora_deck.patching.parameters import Parameters
 
     made = model(comfy, name.partition(" ")[0])
     names = key_map("unet", made)
@@ -221,7 +222,7 @@ def test_every_module_of_diffusers_leads_to_its_rows(comfy: Any, name: str) -> N
         prefix = "unet." if "UNet" in name else "transformer."
         found = names.find(prefix + module, "weight")
         targets = [found] if found is not None else list(names.find_rows(prefix + module, "weight"))
-        shapes = [shape_of(made, target) for target in targets]
+        shapes = [target_shape(Parameters(made), target) for target in targets]
         if not targets or sum(each[0] for each in shapes) != shape[0] or shapes[0][1:2] != shape[1:2]:
             wrong.append(f"{module} {shape} → {[(t.key, s) for t, s in zip(targets, shapes, strict=True)]}")
         for target, each in zip(targets, shapes, strict=True):

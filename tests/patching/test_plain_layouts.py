@@ -18,18 +18,22 @@ TO_Q = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
 
 @pytest.fixture
 def filled(monkeypatch: pytest.MonkeyPatch, comfy: Any) -> Iterator[list[Any]]:
-    """What each file that was not read by rule gave."""
+    """The modules of each file that was not read by rule."""
     from lora_deck.patching import open as opening
     from lora_deck.patching.plain import PlainLayout
 
     opening._files.clear()
     opening._layouts.clear()
     found: list[Any] = []
+    layouts: set[Any] = set()
     fill = PlainLayout.fill
 
     def watched(self: Any, file: Any) -> Any:
-        found.append(fill(self, file))
-        return found[-1]
+        made = fill(self, file)
+        if self in layouts:
+            found.append(made.modules if made is not None else None)
+        layouts.add(self)
+        return made
 
     monkeypatch.setattr(PlainLayout, "fill", watched)
     yield found

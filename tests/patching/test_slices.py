@@ -23,12 +23,13 @@ SD3 = {
 
 def targets(comfy: Any, model: Any, prefix: str) -> dict[str, tuple[int, ...]]:
     """Every name below `prefix` that the host maps to a slice or to rearranged rows, with the shape it stands for."""
-    from lora_deck.patching.keymap import key_map, shape_of
+    from lora_deck.patching.keymap import key_map, target_shape
+    from lora_deck.patching.parameters import Parameters
 
     names = comfy.lora.model_lora_keys_unet(model.model, {})
     found = key_map("unet", model.model)
     return {
-        name: shape_of(model.model, there)
+        name: target_shape(Parameters(model.model), there)
         for name, target in names.items()
         if name.startswith(prefix)
         and isinstance(target, tuple)

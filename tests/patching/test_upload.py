@@ -35,6 +35,7 @@ def write(folder: Path, name: str, seed: int, rank: int, dtype: Any = None, alph
 def shared(*paths: Path, rank: int | None = None) -> list[Any]:
     """The factors of each weight that the files change; `rank`: of the first file, cut down."""
     from lora_deck.patching.factors import SharedFactors
+    from lora_deck.patching.lying import AsTensors
     from lora_deck.patching.mapped import map_file
 
     files = []
@@ -46,20 +47,34 @@ def shared(*paths: Path, rank: int | None = None) -> list[Any]:
     cut = [slice(rank), *[slice(None)] * (len(files) - 1)]
     return [
         SharedFactors(
-            tuple(file[f"m{i}.lora_up.weight"][:, c] for file, c in zip(files, cut, strict=True)),
-            tuple(file[f"m{i}.lora_down.weight"][c] for file, c in zip(files, cut, strict=True)),
+            tuple(
+                AsTensors(file[f"m{i}.lora_up.weight"][:, c], file[f"m{i}.lora_down.weight"][c])
+                for file, c in zip(files, cut, strict=True)
+            )
         )
         for i in range(20)
     ]
+
+
+def uploaded(factors: list[Any]) -> list[Any]:
+    """(U, D) of each, whose numbers must come once each."""
+    import torch
+    from lora_deck.patching.upload import empty, filled
+
+    pairs = [empty(one, torch.device(CPU)) for one in factors]
+    numbers = [number for some in filled(factors, pairs, torch.device(CPU)) for number in some]
+    assert sorted(numbers) == list(range(len(factors)))
+    return pairs
 
 
 def check(factors: list[Any], pairs: list[Any]) -> None:
     import torch
 
     for one, (u, d) in zip(factors, pairs, strict=True):
-        assert u.dtype == d.dtype == one.dtype
-        assert torch.equal(u, torch.cat([up.flatten(1).to(one.dtype) for up in one.ups], 1))
-        assert torch.equal(d, torch.cat([down.flatten(1).to(one.dtype) for down in one.downs]))
+        ups, downs = one.tensors
+        assert u.dtype == d.dtype == one.dtype and one.size == (u.numel() + d.numel()) * u.itemsize
+        assert torch.equal(u, torch.cat([up.flatten(1).to(one.dtype) for up in ups], 1))
+        assert torch.equal(d, torch.cat([down.flatten(1).to(one.dtype) for down in downs]))
 
 
 @pytest.fixture
@@ -88,7 +103,7 @@ def test_factors_are_the_files(
     monkeypatch.setattr(upload, "_BATCH", batch)
     factors = shared(write(tmp_path, "a", 1, 3), write(tmp_path, "b", 2, 8, alpha=False), write(tmp_path, "c", 3, 1))
     with torch.inference_mode():
-        pairs = upload.uploaded(factors, torch.device(CPU))
+        pairs = uploaded(factors)
     check(factors, pairs)
     assert not any(factor.is_inference() for pair in pairs for factor in pair)
     assert reads and all(job.length <= piece for job in reads)
@@ -97,52 +112,46 @@ def test_factors_are_the_files(
 
 
 def test_a_rank_that_is_cut_down(tmp_path: Path, reads: list[Any]) -> None:
-    import torch
-    from lora_deck.patching.upload import uploaded
-
     factors = shared(write(tmp_path, "a", 1, 6), write(tmp_path, "b", 2, 2), rank=4)
-    assert not factors[0].ups[0].is_contiguous()
-    check(factors, uploaded(factors, torch.device(CPU)))
+    assert not factors[0].tensors[0][0].is_contiguous()
+    check(factors, uploaded(factors))
     assert reads
 
 
 def test_other_types_and_tensors_of_no_file_are_copied(tmp_path: Path, reads: list[Any]) -> None:
     import torch
     from lora_deck.patching.factors import SharedFactors
-    from lora_deck.patching.upload import uploaded
+    from lora_deck.patching.lying import AsTensors
 
     mixed = shared(write(tmp_path, "a", 1, 3), write(tmp_path, "b", 2, 3, torch.float32))
     plain = shared(write(tmp_path, "c", 3, 2, torch.bfloat16))
-    loose = [SharedFactors(tuple(up.clone() for up in f.ups), tuple(d.clone() for d in f.downs)) for f in plain]
+    loose = [
+        SharedFactors(tuple(AsTensors(up.clone(), down.clone()) for up, down in zip(*f.tensors, strict=True)))
+        for f in plain
+    ]
     factors = [f for group in zip(mixed, plain, loose, strict=True) for f in group]
-    check(factors, uploaded(factors, torch.device(CPU)))
+    check(factors, uploaded(factors))
     assert {Path(job.source.path).stem for job in reads} == {"c"}
 
 
 def test_a_file_that_became_shorter_is_an_error(tmp_path: Path, comfy: Any) -> None:
     """Its mapping has no such pages any more either: whoever touches them ends the process."""
-    import torch
-    from lora_deck.patching.upload import uploaded
-
     path = write(tmp_path, "a", 1, 3)
     factors = shared(path)
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(LoraFileError, match=r"a\.safetensors: has become shorter"):
-        uploaded(factors, torch.device(CPU))
+        uploaded(factors)
 
 
 def test_a_file_that_cannot_be_read_again_is_copied_from_its_mapping(
     tmp_path: Path, comfy: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import torch
-    from lora_deck.patching.upload import uploaded
-
     def fail(*_: Any) -> int:
         raise OSError("Input/output error")
 
     factors = shared(write(tmp_path, "a", 1, 3))
     monkeypatch.setattr(os, "preadv", fail)
-    check(factors, uploaded(factors, torch.device(CPU)))
+    check(factors, uploaded(factors))
     assert "could not be read again (Input/output error)" in caplog.text
 
 

@@ -1,0 +1,267 @@
+"""Factors kept on a device while they fit a budget.
+
+They are read in the background, from the moment a stack is known, while the host encodes a prompt or loads a model;
+whoever needs them first waits for them. What is kept is listed among the host's loaded models, so that it counts as
+their memory does and goes when memory is short; then the factors come from the mapped file again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import torch
+
+from ..stack.errors import LoraDeckError
+from .upload import Pair, Wanted, empty, filled
+
+logger = logging.getLogger("lora_deck")
+
+BUDGET = "LORA_DECK_FACTOR_MIB"
+"""Environment variable: MiB of factors on each device. Without it a quarter of the device's memory; 0 keeps none."""
+
+
+class _Slot:
+    """Memory of one weight's factors, and whether they are in it."""
+
+    __slots__ = ("pair", "ready", "size", "upload")
+
+    def __init__(self, pair: Pair, size: int, upload: _Upload) -> None:
+        self.pair = pair
+        self.size = size
+        self.ready = False
+        self.upload = upload
+
+
+class _Upload:
+    """Factors on their way to a device."""
+
+    def __init__(self) -> None:
+        self._arrived = threading.Condition()
+        self._ended = False
+        self._error: LoraDeckError | None = None
+
+    def run(self, wanted: Sequence[Wanted], slots: Sequence[_Slot], device: torch.device, stream: Any) -> None:
+        """Fills the slots. `stream`: in which their memory was taken."""
+        try:
+            for numbers in filled(wanted, [slot.pair for slot in slots], device, stream):
+                with self._arrived:
+                    for number in numbers:
+                        slots[number].ready = True
+                    self._arrived.notify_all()
+        except LoraDeckError as error:
+            self._error = error
+        except torch.cuda.OutOfMemoryError:
+            logger.debug("no room to put factors together on %s", device)
+        finally:
+            with self._arrived:
+                self._ended = True
+                self._arrived.notify_all()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no more factors come."""
+        return self._ended
+
+    def wait(self, slot: _Slot) -> bool:
+        """Whether the factors are there; raises what ended the upload, where it was the file's fault."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: slot.ready or self._ended)
+        if not slot.ready and self._error is not None:
+            raise self._error
+        return slot.ready
+
+
+class _Kept(comfy.model_patcher.ModelPatcher):  # type: ignore[misc]
+    """One device's kept factors as the host sees them: a loaded model that it may unload."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(torch.nn.Module(), load_device=device, offload_device=torch.device("cpu"), size=1)
+        self.entries: OrderedDict[weakref.ref[Wanted], _Slot] = OrderedDict()
+        self.uploads: list[Future[None]] = []
+
+    def settle(self) -> None:
+        """Waits for what is on its way: memory that is written to is not free, whoever lets go of it."""
+        for upload in self.uploads:
+            upload.result()
+        self.uploads.clear()
+
+    def model_size(self) -> int:
+        return sum(slot.size for slot in list(self.entries.values()))
+
+    def loaded_size(self) -> int:
+        return self.model_size()
+
+    def is_dynamic(self) -> bool:
+        return False
+
+    def partially_load(self, *_: Any, **__: Any) -> int:
+        return 0
+
+    def partially_unload(self, device_to: Any, memory_to_free: int = 0, **_: Any) -> int:
+        self.settle()
+        freed = 0
+        while self.entries and freed < memory_to_free:
+            freed += self.entries.popitem(last=False)[1].size
+        return freed
+
+    def detach(self, unpatch_all: bool = True) -> torch.nn.Module:
+        self.settle()
+        self.entries.clear()
+        return self.model  # type: ignore[no-any-return]
+
+    def unpin_all_weights(self) -> None:
+        pass
+
+
+class FactorStore:
+    """Kept factors by device; the least recently used go first."""
+
+    def __init__(self) -> None:
+        self._devices: dict[torch.device, _Kept] = {}
+        self._lock = threading.Lock()
+        self._uploads = ThreadPoolExecutor(1, "lora_deck_upload")
+
+    def find(self, factors: Wanted, device: torch.device) -> Pair | None:
+        """(U, D) on the device, `None` where they are not kept.
+
+        Raises:
+            LoraFileError: a file has become shorter since it was opened.
+        """
+        kept = self._devices.get(device)
+        slot = kept.entries.get(weakref.ref(factors)) if kept is not None else None
+        return slot.pair if slot is not None and (slot.ready or slot.upload.wait(slot)) else None
+
+    def size(self, device: torch.device) -> int:
+        """Bytes kept on a device."""
+        kept = self._devices.get(device)
+        return 0 if kept is None else kept.model_size()
+
+    def clear(self) -> None:
+        """Keeps nothing any more."""
+        with self._lock:
+            for kept in self._devices.values():
+                kept.detach()
+
+    def keep(self, wanted: Sequence[Wanted], patcher: Any) -> frozenset[Wanted]:
+        """Puts factors on the device that `patcher` (a `ModelPatcher`) loads to, as many as the budget allows.
+
+        Returns those that a patch may refer to without their tensors: they are there or on their way, or lie where
+        they are used.
+        """
+        device = patcher.load_device
+        if device is not None and device.type == "cpu":
+            return frozenset(wanted)
+        if device is None or device.type != "cuda":
+            return frozenset()
+        with self._lock:
+            kept = self._devices.setdefault(device, _Kept(device))
+            room = _room(patcher, kept.model_size())
+            fitting: list[Wanted] = []
+            for factors in wanted:
+                room -= factors.size
+                if room < 0:
+                    break
+                fitting.append(factors)
+            chosen = {weakref.ref(factors): factors for factors in fitting}
+            _make_room(kept, chosen, _budget(device))
+            missing = [factors for ref, factors in chosen.items() if not _has(kept, ref)]
+            try:
+                self._begin(kept, missing, device)
+            except torch.cuda.OutOfMemoryError:
+                kept.detach()
+                logger.debug("no room for factors on %s", device)
+                return frozenset()
+            for ref in chosen:
+                kept.entries.move_to_end(ref)
+            _list_as_loaded(kept)
+            return frozenset(fitting)
+
+    def _begin(self, kept: _Kept, missing: Sequence[Wanted], device: torch.device) -> None:
+        kept.uploads = [upload for upload in kept.uploads if not upload.done()]
+        if not missing:
+            return
+        upload = _Upload()
+        slots = [_Slot(empty(factors, device), factors.size, upload) for factors in missing]
+        for factors, slot in zip(missing, slots, strict=True):
+            kept.entries[weakref.ref(factors, _drop(kept))] = slot
+        stream = torch.cuda.current_stream(device)
+        kept.uploads.append(self._uploads.submit(upload.run, missing, slots, device, stream))
+
+
+def _has(kept: _Kept, ref: weakref.ref[Wanted]) -> bool:
+    """Whether factors are there or on their way; an upload that failed is begun again."""
+    slot = kept.entries.get(ref)
+    return slot is not None and (slot.ready or not slot.upload.has_ended)
+
+
+def _drop(kept: _Kept) -> Any:
+    """Called when a set of factors is in no patch any more."""
+    where = weakref.ref(kept)
+
+    def gone(ref: weakref.ref[Wanted]) -> None:
+        patcher = where()
+        if patcher is not None:
+            patcher.entries.pop(ref, None)
+
+    return gone
+
+
+def _budget(device: torch.device) -> int:
+    given = os.environ.get(BUDGET)
+    if given is None:
+        total: int = comfy.model_management.get_total_memory(device)
+        return total // 4
+    try:
+        return max(0, int(given)) * 2**20
+    except ValueError:
+        raise ValueError(f"{BUDGET}={given!r} is no number of MiB.") from None
+
+
+def _room(patcher: Any, used: int) -> int:
+    """Bytes that factors may take: the budget, and no more than leaves the model resident if it fits at all."""
+    device = patcher.load_device
+    budget = _budget(device)
+    reserve = comfy.model_management.minimum_inference_memory()
+    left = comfy.model_management.get_total_memory(device) - reserve - patcher.model_size()
+    if left > 0:
+        budget = min(budget, left)
+    if getattr(patcher, "is_dynamic", bool)():
+        # Weights give way to what torch allocates there.
+        return int(budget)
+    return int(min(budget, used + comfy.model_management.get_free_memory(device) - reserve))
+
+
+def _make_room(kept: _Kept, chosen: Mapping[Any, Wanted], budget: int) -> None:
+    """Lets others go until what is chosen fits the budget beside them."""
+    size = kept.model_size() + sum(factors.size for ref, factors in chosen.items() if ref not in kept.entries)
+    others = [ref for ref in kept.entries if ref not in chosen]
+    if size > budget and others:
+        kept.settle()
+    for ref in others:
+        if size <= budget:
+            break
+        gone = kept.entries.pop(ref, None)
+        size -= gone.size if gone else 0
+
+
+def _list_as_loaded(kept: _Kept) -> None:
+    loaded = comfy.model_management.current_loaded_models
+    if not kept.entries or any(entry.model is kept for entry in loaded):
+        return
+    entry = comfy.model_management.LoadedModel(kept)
+    entry.real_model = weakref.ref(kept.model)
+    entry.model_finalizer = weakref.finalize(kept.model, bool)
+    entry.model_finalizer.atexit = False
+    loaded.append(entry)
+
+
+STORE = FactorStore()
