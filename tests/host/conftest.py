@@ -4,6 +4,8 @@
 ``start_host``   ``start_host("--cache-classic")``: another host with further arguments, also one per run
 ``comfy_host``   the host's modules in this process, without a server: after it ``import comfy.sd``,
                  ``import folder_paths`` and the like work, with a base directory that holds the demo's models
+``deck``         the deck in a page of the front end, once with nodes on the canvas and once with Nodes 2.0
+                 (``deck_page.DeckPage``); a module whose page needs another host has a ``page_host`` of its own
 
 Every test below this folder carries the mark ``host``. Without a prepared host they fail; they are never skipped.
 """
@@ -16,9 +18,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from .deck_page import DeckPage
 from .elsewhere import Elsewhere
 from .harness import HOST_FOLDER, HostServer, environment_folder, link_demo_models, prepare_base
+from .next_frontend import front_end
 
 StartHost = Callable[..., HostServer]
 
@@ -53,6 +58,34 @@ def host(start_host: StartHost) -> HostServer:
 def tidy_host(start_host: StartHost) -> HostServer:
     """A host of its own for tests that count what the library shows: the others add and remove files."""
     return start_host("--verbose", "INFO")
+
+
+@pytest.fixture(scope="session")
+def next_host(start_host: StartHost) -> HostServer:
+    """A host with the later front end that ``next_frontend.txt`` pins."""
+    return start_host("--front-end-root", str(front_end()))
+
+
+@pytest.fixture(scope="module")
+def page_host(tidy_host: HostServer) -> HostServer:
+    """The host whose front end a module's pages show."""
+    return tidy_host
+
+
+@pytest.fixture(scope="module", params=["classic", "nodes2"])
+def open_page(request: pytest.FixtureRequest, browser: Browser, page_host: HostServer) -> Iterator[DeckPage]:
+    """A page for all tests of a module, in both ways of drawing nodes."""
+    page = DeckPage(browser, page_host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def deck(open_page: DeckPage) -> Iterator[DeckPage]:
+    """The page for one test, which fails when the page's scripts threw or asked with a window of the browser."""
+    open_page.forget_errors()
+    yield open_page
+    open_page.assert_no_errors()
 
 
 @pytest.fixture(scope="session")

@@ -160,13 +160,14 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
 
 
 class DeckPage:
-    """The deck in one page. ``errors`` gathers what the page's scripts threw.
+    """The deck in one page. ``mode`` says how nodes are drawn; ``errors`` gathers what the page's scripts threw.
 
     ``LORA_DECK_SLOW_PAGE=6`` in the environment slows the page's scripts down by that factor, as a busy machine does.
     """
 
     def __init__(self, browser: Browser, host: HostServer, **settings: Any) -> None:
         self.host = host
+        self.mode = "nodes2" if settings.get("Comfy.VueNodes.Enabled") else "classic"
         self.context = browser.new_context(viewport={"width": 1560, "height": 900})
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=host.address)
         self.page: Page = self.context.new_page()
@@ -193,6 +194,15 @@ class DeckPage:
 
     def close(self) -> None:
         self.context.close()
+
+    def forget_errors(self) -> None:
+        self.errors.clear()
+        self.page.evaluate("() => { window.trapped = [] }")
+
+    def assert_no_errors(self) -> None:
+        """The page's scripts threw nothing, and none of them asked with a window of the browser."""
+        assert self.errors == []
+        assert self.page.evaluate("() => window.trapped") == []
 
     # ── graph ──
 

@@ -4,36 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from .canvas_page import INK, centre, depth, drag, forget_steps, one_step, prompt, rows_value, settle, value, with_stack
 from .deck_page import DeckPage
 from .harness import HostServer
 
 
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def open_page(request: pytest.FixtureRequest, browser: Browser, tidy_host: HostServer) -> Iterator[DeckPage]:
-    page = DeckPage(browser, tidy_host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
-    yield page
-    page.close()
-
-
 @pytest.fixture
-def deck(open_page: DeckPage) -> Iterator[DeckPage]:
+def deck(deck: DeckPage) -> DeckPage:
     nodes, links = with_stack(INK)
     nodes["rows"] = ("LoraStackRows", (40, 500), (340, 230), {"rows": rows_value(INK)})
     nodes["blocks"] = ("BlockWeight", (420, 290), (360, 330), {"blocks": "ALL"})
     links = [link for link in links if link[0] != "rows"]
-    open_page.build(nodes, [*links, ("rows", 0, "blocks", "stack"), ("blocks", 0, "apply", "stack")])
-    expect(open_page.page.get_by_role("slider", name="IN00", exact=True)).to_be_visible()
-    forget_steps(open_page)
-    open_page.errors.clear()
-    yield open_page
-    assert open_page.errors == []
+    deck.build(nodes, [*links, ("rows", 0, "blocks", "stack"), ("blocks", 0, "apply", "stack")])
+    expect(deck.page.get_by_role("slider", name="IN00", exact=True)).to_be_visible()
+    forget_steps(deck)
+    return deck
 
 
 def bar(deck: DeckPage, name: str) -> tuple[float, float]:

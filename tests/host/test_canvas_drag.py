@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from .canvas_page import (
     INK,
@@ -23,27 +21,17 @@ from .canvas_page import (
     with_stack,
 )
 from .deck_page import PARSED_LINKS, PARSED_NODES, DeckPage
-from .harness import HostServer
 
 GRAIN = {"on": True, "name": "film_grain", "te": 0.6, "unet": 0.6}
 
 
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def open_page(request: pytest.FixtureRequest, browser: Browser, tidy_host: HostServer) -> Iterator[DeckPage]:
-    page = DeckPage(browser, tidy_host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
-    yield page
-    page.close()
-
-
 @pytest.fixture
-def deck(open_page: DeckPage) -> Iterator[DeckPage]:
+def deck(deck: DeckPage) -> DeckPage:
     nodes, links = with_stack(NEON, height=200)
     nodes["add"] = ("LoraStackAdd", (800, 640), (300, 140), {"lora_name": "neon_nights"})
     nodes["loader"] = ("LoraLoader", (800, 830), (300, 130), {})
-    start(open_page, nodes, links)
-    open_page.errors.clear()
-    yield open_page
-    assert open_page.errors == []
+    start(deck, nodes, links)
+    return deck
 
 
 def test_onto_empty_canvas(deck: DeckPage) -> None:

@@ -5,28 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from .canvas_page import INK, NEON, depth, drag, drag_card, names, one_step, rows, settle, slot, start, with_stack
 from .deck_page import LINKS, NODES, DeckPage
-from .harness import HostServer
 
 GRAIN = {"on": True, "name": "film_grain", "te": 0.6, "unet": 0.6}
 
 
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def open_page(request: pytest.FixtureRequest, browser: Browser, tidy_host: HostServer) -> Iterator[DeckPage]:
-    page = DeckPage(browser, tidy_host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
-    yield page
-    page.close()
-
-
 @pytest.fixture
-def deck(open_page: DeckPage) -> Iterator[DeckPage]:
-    open_page.errors.clear()
-    yield open_page
-    open_page.set(AltClick="new")
-    assert open_page.errors == []
+def deck(deck: DeckPage) -> Iterator[DeckPage]:
+    yield deck
+    deck.set(AltClick="new")
 
 
 def test_alt_click_adds_a_node_with_the_card(deck: DeckPage) -> None:

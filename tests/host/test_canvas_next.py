@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from .canvas_page import (
     INK,
@@ -21,26 +19,19 @@ from .canvas_page import (
     value,
     with_stack,
 )
-from .conftest import StartHost
 from .deck_page import DeckPage
-from .test_sidebar_next import front_end
+from .harness import HostServer
 
 
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def open_page(request: pytest.FixtureRequest, browser: Browser, start_host: StartHost) -> Iterator[DeckPage]:
-    host = start_host("--front-end-root", str(front_end()))
-    page = DeckPage(browser, host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
-    page.mode = request.param  # type: ignore[attr-defined]
-    yield page
-    page.close()
+@pytest.fixture(scope="module")
+def page_host(next_host: HostServer) -> HostServer:
+    return next_host
 
 
 @pytest.fixture
-def deck(open_page: DeckPage) -> Iterator[DeckPage]:
-    open_page.errors.clear()
-    prepare(open_page)
-    yield open_page
-    assert open_page.errors == []
+def deck(deck: DeckPage) -> DeckPage:
+    prepare(deck)
+    return deck
 
 
 def prepare(deck: DeckPage) -> None:
@@ -59,7 +50,7 @@ def test_rows_take_clicks_and_cards(deck: DeckPage) -> None:
     one_step(deck, before, 0)
     assert drag_card(deck, "film_grain", place(deck, "rows", 100, 140)) == ["Add LoRA here"]
     assert sorted(names(deck)) == ["film_grain", "ink_wash_v2"]
-    deck.shot(f"next-canvas-{deck.mode}")  # type: ignore[attr-defined]
+    deck.shot(f"next-canvas-{deck.mode}")
 
 
 def test_a_card_becomes_a_node_and_alt_click_too(deck: DeckPage) -> None:

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, Locator, expect
+from playwright.sync_api import Error, Locator, expect
 
 from .canvas_page import INK, rows_value, settle, value, with_stack, workflow
 from .deck_page import DeckPage
-from .harness import HostServer
 
 GRAIN = {"on": True, "name": "film_grain", "te": 0.3, "unet": 0.7, "dyn": 4}
 GONE = {"on": True, "name": "nowhere", "te": 1, "unet": 1}
 SILENT = {"on": True, "name": "neon_nights", "te": 0, "unet": 0}
-
-
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def open_page(request: pytest.FixtureRequest, browser: Browser, tidy_host: HostServer) -> Iterator[DeckPage]:
-    page = DeckPage(browser, tidy_host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
-    page.mode = request.param  # type: ignore[attr-defined]
-    yield page
-    page.close()
-
-
-@pytest.fixture
-def deck(open_page: DeckPage) -> Iterator[DeckPage]:
-    open_page.errors.clear()
-    yield open_page
-    assert open_page.errors == []
 
 
 def build(deck: DeckPage, *given: dict[str, object], missing: str = "error", inspect: bool = False) -> None:
@@ -72,7 +55,7 @@ def test_every_file_has_its_line(deck: DeckPage) -> None:
     expect(lines.nth(3)).to_contain_text("nowhere")
     expect(report(deck)).to_contain_text("2 of 4 applied")
     expect(report(deck)).to_contain_text("pass: first")
-    deck.shot(f"report-{deck.mode}")  # type: ignore[attr-defined]
+    deck.shot(f"report-{deck.mode}")
 
 
 def test_the_rest_is_folded(deck: DeckPage) -> None:
@@ -146,4 +129,4 @@ def test_bars_show_what_the_loras_lack_and_where_they_are_strong(deck: DeckPage)
         for bar in deck.page.locator(".ld-eq [role=slider]").all()
     }
     assert max(shares.values()) == 1 and shares["IN00"] == 0 and all(shares[b] > 0 for b in ("IN01", "M00", "OUT00"))
-    deck.shot(f"strength-{deck.mode}")  # type: ignore[attr-defined]
+    deck.shot(f"strength-{deck.mode}")

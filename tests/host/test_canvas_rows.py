@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
-import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from .canvas_page import (
     GRAIN,
@@ -31,21 +29,6 @@ from .deck_page import PARSED_LINKS, PARSED_NODES, DeckPage
 from .harness import HostServer
 
 
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def open_page(request: pytest.FixtureRequest, browser: Browser, tidy_host: HostServer) -> Iterator[DeckPage]:
-    page = DeckPage(browser, tidy_host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
-    page.mode = request.param  # type: ignore[attr-defined]
-    yield page
-    page.close()
-
-
-@pytest.fixture
-def deck(open_page: DeckPage) -> Iterator[DeckPage]:
-    open_page.errors.clear()
-    yield open_page
-    assert open_page.errors == []
-
-
 def build(deck: DeckPage, *given: dict[str, object]) -> None:
     nodes, links = with_stack(*given)
     deck.build(nodes, links)
@@ -59,7 +42,7 @@ def test_rows_say_what_they_are(deck: DeckPage) -> None:
     expect(deck.page.get_by_role("group", name="LoRA stack, 3 LoRAs")).to_contain_text("2 on")
     for name in ("ink_wash_v2, 0.8", "film_grain, te 0.3, unet 0.7, blocks OUTALL, rank 8", "neon_nights, off, 1.2"):
         expect(grid.get_by_role("row", name=name, exact=True)).to_be_visible()
-    deck.shot(f"rows-{deck.mode}")  # type: ignore[attr-defined]
+    deck.shot(f"rows-{deck.mode}")
 
 
 def test_a_weight_is_dragged_and_typed(deck: DeckPage) -> None:

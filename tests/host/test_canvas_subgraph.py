@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from .canvas_page import GRAIN, INK, centre, drag, forget_steps, prompt, rows_value, settle, with_stack, workflow
 from .deck_page import DeckPage
-from .harness import HostServer
 from .test_sidebar_subgraph import FOLD
 
 PROMOTE = """async () => {
@@ -32,19 +30,10 @@ LOAD = """async saved => {
 }"""
 
 
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def open_page(request: pytest.FixtureRequest, browser: Browser, tidy_host: HostServer) -> Iterator[DeckPage]:
-    page = DeckPage(browser, tidy_host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
-    yield page
-    page.close()
-
-
 @pytest.fixture
-def deck(open_page: DeckPage) -> Iterator[DeckPage]:
-    open_page.errors.clear()
-    prepare(open_page)
-    yield open_page
-    assert open_page.errors == []
+def deck(deck: DeckPage) -> DeckPage:
+    prepare(deck)
+    return deck
 
 
 def prepare(deck: DeckPage) -> None:

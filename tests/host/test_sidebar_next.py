@@ -3,54 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from .conftest import StartHost
 from .deck_page import PARSED_LINKS, PARSED_NODES, DeckPage, changed, differences
-from .harness import REPOSITORY
-
-PIN = Path(__file__).with_name("next_frontend.txt")
+from .harness import HostServer
 
 
-def front_end() -> Path:
-    """The static folder of the pinned front end, fetched once."""
-    folder = REPOSITORY / ".dev" / "frontends" / PIN.read_text(encoding="utf-8").strip()
-    static = folder / "comfyui_frontend_package" / "static"
-    if not (static / "index.html").exists():
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--dest",
-            folder,
-            "--requirement",
-            PIN,
-        ]
-        subprocess.run(command, check=True)
-        (wheel,) = folder.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(folder)
-        wheel.unlink()
-    return static
-
-
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def deck(request: pytest.FixtureRequest, browser: Browser, start_host: StartHost) -> Iterator[DeckPage]:
-    host = start_host("--front-end-root", str(front_end()))
-    page = DeckPage(browser, host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
-    yield page
-    assert page.errors == []
-    page.close()
+@pytest.fixture(scope="module")
+def page_host(next_host: HostServer) -> HostServer:
+    return next_host
 
 
 def start(deck: DeckPage, parsed: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""The sidebar's parts in the real front end: filters, folders, selection, menus, completion, states, hostile files."""
+"""The sidebar's parts in the real front end: filters, folders, selection, menus, states, hostile files."""
 
 from __future__ import annotations
 
@@ -9,26 +9,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Route, expect
+from playwright.sync_api import Locator, Route, expect
 
-from .deck_page import PARSED_LINKS, PARSED_NODES, DeckPage, changed
+from .deck_page import PARSED_LINKS, PARSED_NODES, DeckPage
 from .harness import HostServer
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 
 
 @pytest.fixture(scope="module")
-def host(tidy_host: HostServer) -> HostServer:
-    """The host that no other test changes."""
-    return tidy_host
-
-
-@pytest.fixture(scope="module")
-def library(host: HostServer) -> Iterator[HostServer]:
+def library(tidy_host: HostServer) -> Iterator[HostServer]:
     """More files: one cut short, an adult one, one without preview, and one whose every text is an attack."""
-    folder = host.loras / "more"
+    folder = tidy_host.loras / "more"
     folder.mkdir()
-    good = (host.loras / "styles" / "ink_wash_v2.safetensors").read_bytes()
+    good = (tidy_host.loras / "styles" / "ink_wash_v2.safetensors").read_bytes()
 
     def add(name: str, content: bytes = good, **sidecar: Any) -> None:
         (folder / f"{name}.safetensors").write_bytes(content)
@@ -38,34 +32,27 @@ def library(host: HostServer) -> Iterator[HostServer]:
     add("cut_short", good[: len(good) // 2])
     add("no_preview_here")
     add("grown_up", tags=["nsfw"])
-    shutil.copyfile(host.loras / "styles" / "ink_wash_v2.png", folder / "grown_up.png")
+    shutil.copyfile(tidy_host.loras / "styles" / "ink_wash_v2.png", folder / "grown_up.png")
     text = f"{HOSTILE}</script><script>alert(2)</script>"
     add(HOSTILE.replace("/", ""), description=text, tags=[text, "style"], notes=text, **{"activation text": text})
-    host.post("/lora-deck/refresh", {"wait": True})
-    yield host
+    tidy_host.post("/lora-deck/refresh", {"wait": True})
+    yield tidy_host
     shutil.rmtree(folder)
-    host.post("/lora-deck/refresh", {"wait": True})
+    tidy_host.post("/lora-deck/refresh", {"wait": True})
 
 
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def open_page(request: pytest.FixtureRequest, browser: Browser, library: HostServer) -> Iterator[DeckPage]:
-    page = DeckPage(browser, library, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
-    page.build(PARSED_NODES, PARSED_LINKS)
-    page.open()
-    yield page
-    page.close()
+@pytest.fixture(scope="module")
+def page_host(library: HostServer) -> HostServer:
+    return library
 
 
 @pytest.fixture
-def deck(open_page: DeckPage) -> Iterator[DeckPage]:
-    open_page.set(Connect="ask", ActivationText=True, FlyoutDelay=-1, BlurAdult=True)
-    open_page.errors.clear()
-    open_page.build(PARSED_NODES, PARSED_LINKS)
-    open_page.reset(fits=False)
-    open_page.open()
-    yield open_page
-    assert open_page.errors == []
-    assert open_page.page.evaluate("() => window.trapped") == []
+def deck(deck: DeckPage) -> DeckPage:
+    deck.set(Connect="ask", ActivationText=True, FlyoutDelay=-1, BlurAdult=True)
+    deck.build(PARSED_NODES, PARSED_LINKS)
+    deck.reset(fits=False)
+    deck.open()
+    return deck
 
 
 def test_hostile_texts_are_texts(deck: DeckPage) -> None:
@@ -255,125 +242,6 @@ def test_a_name_is_spelled_so_that_it_means_this_file(deck: DeckPage, library: H
     twin.unlink()
     library.post("/lora-deck/refresh", {"wait": True})
     expect(deck.card("film_grain")).to_have_count(1)
-
-
-def test_completion_in_an_unconnected_prompt_asks(deck: DeckPage) -> None:
-    deck.build()
-    deck.type_in("positive", " <lora:neon")
-    expect(deck.page.locator("#ld-complete-0")).to_be_visible()
-    deck.page.keyboard.press("Enter")
-    expect(deck.page.get_by_role("listbox", name="Weight")).to_be_visible()
-    deck.page.keyboard.press("Enter")
-    question = deck.page.get_by_role("group", name="Connect this prompt")
-    expect(question).to_be_visible()
-    assert deck.page.evaluate("() => document.activeElement.tagName") == "TEXTAREA"
-    before = deck.saved()
-    question.get_by_role("button", name="Insert and connect").click()
-    deck.settled()
-    after = deck.saved()
-    deck.page.evaluate("() => document.activeElement?.blur()")
-    deck.undo()
-    assert deck.saved() == before
-    deck.redo()
-    assert deck.saved() == after
-    assert ["Prompt → LoRA stack", 0, "positive", "text"] in deck.links()
-    assert deck.text("Prompt → LoRA stack") == "a small boat on a quiet lake <lora:neon_nights:0.5>"
-
-
-def test_copies(deck: DeckPage) -> None:
-    deck.card("film_grain").focus()
-    deck.page.keyboard.press("Control+c")
-    deck.page.wait_for_timeout(300)
-    assert deck.page.evaluate("() => navigator.clipboard.readText()") == "<lora:film_grain:0.6>"
-
-
-def test_copies_where_the_browser_gives_no_clipboard(deck: DeckPage) -> None:
-    """As on a page that came over plain HTTP from another machine."""
-    page = deck.page
-    page.evaluate("() => Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true })")
-    try:
-        deck.card("neon_nights").focus()
-        page.keyboard.press("Control+c")
-        page.wait_for_timeout(300)
-        expect(deck.card("neon_nights")).to_be_focused()
-        search = page.get_by_role("searchbox", name="Search LoRAs")
-        search.focus()
-        page.keyboard.press("Control+v")
-        expect(search).to_have_value("<lora:neon_nights:0.5>")
-        page.keyboard.press("Escape")
-        deck.card("film_grain").focus()
-        page.keyboard.press("F2")
-        dialog = page.get_by_role("dialog", name="film_grain")
-        dialog.get_by_role("tab", name="File header").click()
-        expect(dialog.locator(".ld-kv tr").first).to_be_visible()
-        dialog.get_by_role("button", name="Copy JSON").click()
-        dialog.get_by_role("searchbox", name="Search file header").focus()
-        page.keyboard.press("Control+v")
-        expect(dialog.get_by_role("searchbox", name="Search file header")).to_have_value(re.compile("^{"))
-        page.keyboard.press("Escape")
-        expect(dialog).to_have_count(0)
-    finally:
-        page.evaluate("() => { delete navigator.clipboard }")
-
-
-def test_flyout_steps_the_weight_in_the_prompt(deck: DeckPage) -> None:
-    deck.type_in("parser", " <lora:ink_wash_v2:0.5:lbw=OUTALL>")
-    deck.set(FlyoutDelay=0)
-    deck.hover("ink_wash_v2")
-    group = deck.page.get_by_role("group", name="About ink_wash_v2")
-    expect(group.locator("output")).to_have_text("0.5")
-    deck.shot("sidebar-flyout")
-    deck.set(FlyoutDelay=-1)
-    with deck.gesture("parser.text"):
-        group.get_by_role("button", name="More").click()
-        expect(group.locator("output")).to_have_text("0.55")
-        assert deck.text("parser").endswith("<lora:ink_wash_v2:0.55:lbw=OUTALL>")
-
-
-def test_ctrl_up_steps_a_tag_and_leaves_words_to_the_host(deck: DeckPage) -> None:
-    deck.type_in("parser", " <lora:ink_wash_v2>")
-    plain = deck.run()
-    deck.type_in("parser")
-    deck.page.keyboard.press("ArrowLeft")
-    before = deck.saved()
-    deck.page.keyboard.press("Control+ArrowUp")
-    assert deck.text("parser").endswith("<lora:ink_wash_v2:1.05>")
-    after = deck.saved()
-    assert changed(before[0], after[0]) == {"parser.text"}
-    # In a text area undo is the browser's.
-    deck.page.keyboard.press("Control+z")
-    deck.frames()
-    assert deck.saved() == before
-    deck.page.keyboard.press("Control+Shift+z")
-    deck.frames()
-    assert deck.saved() == after
-    assert deck.run() != plain
-    deck.type_in("parser")
-    deck.page.keyboard.press("ArrowLeft")
-    deck.page.keyboard.press("Control+ArrowDown")
-    deck.page.keyboard.press("Control+ArrowDown")
-    assert deck.text("parser").endswith("<lora:ink_wash_v2:0.95>")
-    deck.page.keyboard.press("Control+Home")
-    deck.page.keyboard.press("Control+ArrowUp")
-    assert deck.text("parser").startswith("(a:1.05)")
-
-
-def test_completion(deck: DeckPage) -> None:
-    plain = deck.run()
-    deck.type_in("parser", " <lora:ink")
-    names = deck.page.get_by_role("listbox", name="LoRAs").filter(has=deck.page.locator("#ld-complete-0"))
-    expect(names.get_by_role("option").first).to_contain_text("ink_wash_v2")
-    deck.shot("sidebar-completion")
-    assert deck.area("parser").get_attribute("aria-activedescendant") == "ld-complete-0"
-    deck.page.keyboard.press("Enter")
-    weights = deck.page.get_by_role("listbox", name="Weight")
-    expect(weights.locator("[aria-selected=true]")).to_have_text("0.8")
-    deck.page.keyboard.press("ArrowRight")
-    deck.page.keyboard.press("Enter")
-    deck.frames()
-    assert deck.text("parser") == "a small boat on a quiet lake <lora:ink_wash_v2:1>"
-    expect(deck.page.locator(".ld-ac, .ld-acw")).to_have_count(0)
-    assert deck.run() != plain
 
 
 def test_list_and_sizes(deck: DeckPage) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from .deck_page import PARSED_LINKS, PARSED_NODES, DeckPage
 from .harness import HostServer
@@ -52,57 +52,41 @@ def lora_file(**metadata: str) -> bytes:
     return struct.pack("<Q", len(text)) + text + bytes(at)
 
 
-@pytest.fixture(scope="module")
-def host(tidy_host: HostServer) -> HostServer:
-    """The host that no other test changes."""
-    return tidy_host
-
-
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def open_page(request: pytest.FixtureRequest, browser: Browser, host: HostServer) -> Iterator[DeckPage]:
-    page = DeckPage(browser, host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
-    yield page
-    page.close()
-
-
 @pytest.fixture
-def deck(open_page: DeckPage) -> Iterator[DeckPage]:
-    open_page.set(ActivationText=True, FlyoutDelay=-1, NameInserted="file", FoldersFirst=False)
-    open_page.errors.clear()
-    open_page.build(PARSED_NODES, PARSED_LINKS)
+def deck(deck: DeckPage) -> DeckPage:
+    deck.set(ActivationText=True, FlyoutDelay=-1, NameInserted="file", FoldersFirst=False)
+    deck.build(PARSED_NODES, PARSED_LINKS)
     # First: the last test may have left nothing to see.
-    open_page.reset(fits=False)
-    open_page.open()
-    yield open_page
-    assert open_page.errors == []
-    assert open_page.page.evaluate("() => window.trapped") == []
+    deck.reset(fits=False)
+    deck.open()
+    return deck
 
 
 @pytest.fixture
-def folder(host: HostServer) -> Iterator[Path]:
+def folder(page_host: HostServer) -> Iterator[Path]:
     """A folder for the files of one test."""
-    made = host.loras / "states"
+    made = page_host.loras / "states"
     made.mkdir()
     yield made
     for path in [*made.rglob("*")]:
         path.unlink()
     made.rmdir()
-    look(host)
+    look(page_host)
 
 
-def look(host: HostServer) -> None:
-    host.post("/lora-deck/refresh", {"wait": True})
+def look(page_host: HostServer) -> None:
+    page_host.post("/lora-deck/refresh", {"wait": True})
 
 
-def test_a_hostile_header_is_text(deck: DeckPage, folder: Path, host: HostServer) -> None:
-    text = f"{HOSTILE}</script><script>alert(2)</script> [x](javascript:alert(3)) ![y](x\" onerror=\"alert(4))"
+def test_a_hostile_header_is_text(deck: DeckPage, folder: Path, page_host: HostServer) -> None:
+    text = f'{HOSTILE}</script><script>alert(2)</script> [x](javascript:alert(3)) ![y](x" onerror="alert(4))'
     tags = json.dumps({text: {text: 3}})
     keys = ("modelspec.title", "modelspec.description", "modelspec.tags", "modelspec.trigger_phrase",
             "modelspec.usage_hint", "modelspec.author", "modelspec.license", "modelspec.thumbnail", "ss_output_name",
             "ss_training_comment", "ss_sd_model_name", "ss_network_module")  # fmt: skip
     (folder / "headed.safetensors").write_bytes(lora_file(**dict.fromkeys(keys, text), ss_tag_frequency=tags))
     (folder / "headed.json").write_text(json.dumps({"description": text, "notes": text}), encoding="utf-8")
-    look(host)
+    look(page_host)
     deck.set(FlyoutDelay=0)
     deck.hover("headed")
     expect(deck.page.locator(".ld-fly h3")).to_contain_text("headed")
@@ -123,10 +107,10 @@ def test_a_hostile_header_is_text(deck: DeckPage, folder: Path, host: HostServer
         expect(deck.page.locator(place).locator("script, img[src=x], a")).to_have_count(0)
 
 
-def test_a_video_plays_muted_while_it_is_pointed_at(deck: DeckPage, folder: Path, host: HostServer) -> None:
+def test_a_video_plays_muted_while_it_is_pointed_at(deck: DeckPage, folder: Path, page_host: HostServer) -> None:
     (folder / "moving.safetensors").write_bytes(lora_file())
     (folder / "moving.preview.webm").write_bytes(base64.b64decode(deck.page.evaluate(RECORD)))
-    look(host)
+    look(page_host)
     card = deck.card("moving")
     expect(card).to_contain_text("video")
     expect(card.locator("video")).to_have_count(0)
@@ -140,11 +124,11 @@ def test_a_video_plays_muted_while_it_is_pointed_at(deck: DeckPage, folder: Path
     expect(card.locator("video")).to_have_count(0)
 
 
-def test_a_drive_that_is_away(deck: DeckPage, host: HostServer) -> None:
-    away = host.loras.with_name("loras-away")
-    host.loras.rename(away)
+def test_a_drive_that_is_away(deck: DeckPage, page_host: HostServer) -> None:
+    away = page_host.loras.with_name("loras-away")
+    page_host.loras.rename(away)
     try:
-        look(host)
+        look(page_host)
         card = deck.card("ink_wash_v2")
         expect(card).to_contain_text("Drive is away")
         expect(card).to_have_class(re.compile("is-away"))
@@ -155,18 +139,18 @@ def test_a_drive_that_is_away(deck: DeckPage, host: HostServer) -> None:
         assert deck.saved() == before
         expect(deck.page.locator(".ld-strip")).to_contain_text("Drive is away")
     finally:
-        away.rename(host.loras)
-        look(host)
+        away.rename(page_host.loras)
+        look(page_host)
     expect(deck.card("ink_wash_v2")).not_to_contain_text("Drive is away")
 
 
-def test_a_file_that_was_removed(deck: DeckPage, folder: Path, host: HostServer) -> None:
+def test_a_file_that_was_removed(deck: DeckPage, folder: Path, page_host: HostServer) -> None:
     file = folder / "soon_gone.safetensors"
     file.write_bytes(lora_file())
-    look(host)
+    look(page_host)
     expect(deck.card("soon_gone")).to_be_visible()
     file.unlink()
-    look(host)
+    look(page_host)
     expect(deck.card("soon_gone")).to_have_count(0)
     deck.page.get_by_role("button", name="Filters", exact=True).click()
     deck.page.get_by_role("dialog", name="Filters").get_by_role("button", name=re.compile("Missing")).click()
@@ -184,10 +168,10 @@ def test_a_file_that_was_removed(deck: DeckPage, folder: Path, host: HostServer)
     deck.page.keyboard.press("Escape")
 
 
-def test_an_alias_is_written_where_it_means_this_file(deck: DeckPage, folder: Path, host: HostServer) -> None:
+def test_an_alias_is_written_where_it_means_this_file(deck: DeckPage, folder: Path, page_host: HostServer) -> None:
     for name, alias in (("first", "grainy"), ("second", "twice"), ("third", "twice")):
         (folder / f"{name}.safetensors").write_bytes(lora_file(ss_output_name=alias, ss_session_id=name))
-    look(host)
+    look(page_host)
     deck.set(NameInserted="alias")
     deck.type_in("parser")
     with deck.gesture("parser.text", picture=False):
@@ -301,10 +285,10 @@ def test_folders_first(deck: DeckPage) -> None:
     expect(here).to_have_count(0)
 
 
-def test_selecting_what_nobody_looked_at(deck: DeckPage, folder: Path, host: HostServer) -> None:
+def test_selecting_what_nobody_looked_at(deck: DeckPage, folder: Path, page_host: HostServer) -> None:
     for i in range(130):
         (folder / f"many_{i:03}.safetensors").write_bytes(lora_file(ss_seed=str(i)))
-    look(host)
+    look(page_host)
     expect(deck.page.locator(".ld-path__n")).to_have_text("138")
     region = deck.page.get_by_role("region", name="Selection")
     first = deck.page.locator("lora-deck [role=option]").first
@@ -324,21 +308,21 @@ def test_selecting_what_nobody_looked_at(deck: DeckPage, folder: Path, host: Hos
     deck.page.wait_for_function(
         "() => fetch('/lora-deck/loras/counts').then(a => a.json()).then(c => c.favourite === 137)"
     )
-    ids = host.get("/lora-deck/loras/ids")["ids"]
-    host.post("/lora-deck/favourite", {"ids": ids, "favourite": False})
+    ids = page_host.get("/lora-deck/loras/ids")["ids"]
+    page_host.post("/lora-deck/favourite", {"ids": ids, "favourite": False})
 
 
-def test_the_host_s_own_combos_know_new_files(deck: DeckPage, folder: Path, host: HostServer) -> None:
+def test_the_host_s_own_combos_know_new_files(deck: DeckPage, folder: Path, page_host: HostServer) -> None:
     chosen = "styles/ink_wash_v2.safetensors"
     deck.build({"loader": ("LoraLoader", (700, 200), (300, 130), {"lora_name": chosen, "strength_model": 0.4})}, [])
     before = deck.saved()
     (folder / "just_made.safetensors").write_bytes(lora_file())
-    look(host)
+    look(page_host)
     deck.page.wait_for_function("""() => {
         const { options } = app.graph.nodes[0].widgets.find(w => w.name === "lora_name")
         const values = typeof options.values === "function" ? options.values() : options.values
         return values.includes("states/just_made.safetensors")
     }""")
     assert deck.saved() == before
-    names = host.get("/object_info/LoraLoader")["LoraLoader"]["input"]["required"]["lora_name"]
+    names = page_host.get("/object_info/LoraLoader")["LoraLoader"]["input"]["required"]["lora_name"]
     assert "states/just_made.safetensors" in json.dumps(names)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser
 
 from .deck_page import DeckPage, differences
-from .harness import HostServer
 
 PARSER, APPLY = "Prompt → LoRA stack", "Apply LoRA stack"
 TEXT = "a small boat on a quiet lake"
@@ -30,20 +26,6 @@ FOLD = """async titles => {
     ;(tracker.captureCanvasState ?? tracker.checkState).call(tracker)
     tracker.undoQueue.length = tracker.redoQueue.length = 0
 }"""
-
-
-@pytest.fixture(scope="module")
-def host(tidy_host: HostServer) -> HostServer:
-    """The host that no other test changes."""
-    return tidy_host
-
-
-@pytest.fixture(scope="module", params=["classic", "nodes2"])
-def deck(request: pytest.FixtureRequest, browser: Browser, host: HostServer) -> Iterator[DeckPage]:
-    page = DeckPage(browser, host, **{"Comfy.VueNodes.Enabled": request.param == "nodes2"})
-    yield page
-    assert page.errors == []
-    page.close()
 
 
 def fold(deck: DeckPage, *titles: str) -> None:
