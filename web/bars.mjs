@@ -13,6 +13,7 @@ import { h, icon, iconButton } from "./dom.mjs?v=0.1.0"
 import { toast } from "./host.mjs?v=0.1.0"
 import { LibraryError, blockNames, putPreset, readBlocks } from "./library.mjs?v=0.1.0"
 import { openMenu } from "./menu.mjs?v=0.1.0"
+import { dragPointer } from "./pointer_drag.mjs?v=0.1.0"
 import { groupOf, textOf } from "./bars_text.mjs?v=0.1.0"
 import { askName } from "./rows_edit.mjs?v=0.1.0"
 import { t } from "./words.mjs?v=0.1.0"
@@ -192,9 +193,7 @@ export class Bars {
         const before = this.values
         const from = this.barAt(event.clientX)
         let last = from
-        let moved = false
         const shown = ["BASE", ...this.ids]
-        this.eq.setPointerCapture(event.pointerId)
         const tip = h("div.ld-eq__tip")
         const at = (/** @type {PointerEvent} */ e) => {
             const now = this.barAt(e.clientX)
@@ -216,15 +215,7 @@ export class Bars {
         }
         this.held = true
         at(event)
-        const move = (/** @type {PointerEvent} */ e) => {
-            moved = true
-            at(e)
-        }
-        const end = (/** @type {boolean} */ kept) => {
-            this.eq.removeEventListener("pointermove", move)
-            this.eq.removeEventListener("pointerup", up)
-            this.eq.removeEventListener("pointercancel", cancel)
-            window.removeEventListener("keydown", escape, true)
+        dragPointer(event, this.eq, at, kept => {
             tip.remove()
             this.held = false
             this.focus = shown.indexOf(last)
@@ -234,19 +225,7 @@ export class Bars {
             this.draw()
             const bar = this.eq.querySelector("[tabindex='0']")
             if (bar instanceof HTMLElement) bar.focus({ preventScroll: true })
-        }
-        const up = () => end(true)
-        const cancel = () => end(false)
-        const escape = (/** @type {KeyboardEvent} */ e) => {
-            if (e.key !== "Escape") return
-            e.preventDefault()
-            e.stopImmediatePropagation()
-            end(false)
-        }
-        this.eq.addEventListener("pointermove", move)
-        this.eq.addEventListener("pointerup", up)
-        this.eq.addEventListener("pointercancel", cancel)
-        window.addEventListener("keydown", escape, true)
+        })
     }
 
     /** @param {KeyboardEvent} event */

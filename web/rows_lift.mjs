@@ -1,6 +1,7 @@
-/** Moving a row by its handle: pointer events, so that it works with a pen and a finger too. Escape cancels. */
+/** Moving a row by its handle. */
 
 import { h } from "./dom.mjs?v=0.1.0"
+import { dragPointer } from "./pointer_drag.mjs?v=0.1.0"
 
 /** @param {HTMLElement} list @param {number} y in the window @returns {number} place among the rows */
 export function lineAt(list, y) {
@@ -32,7 +33,6 @@ export function lift(event, list, index, done) {
     const handle = /** @type {HTMLElement} */ (event.currentTarget)
     const row = list.querySelectorAll(":scope > [role=row]")[index]
     /** @type {number|null} */ let to = null
-    handle.setPointerCapture(event.pointerId)
     row.classList.add("is-lifted")
     const move = (/** @type {PointerEvent} */ e) => {
         const box = list.getBoundingClientRect()
@@ -41,25 +41,9 @@ export function lift(event, list, index, done) {
         to = lineAt(list, e.clientY)
         showLine(list, to)
     }
-    const end = (/** @type {boolean} */ kept) => {
-        handle.removeEventListener("pointermove", move)
-        handle.removeEventListener("pointerup", up)
-        handle.removeEventListener("pointercancel", cancel)
-        window.removeEventListener("keydown", escape, true)
+    dragPointer(event, handle, move, kept => {
         row.classList.remove("is-lifted")
         showLine(list, null)
         done(kept && to !== null && to !== index && to !== index + 1 ? to : null)
-    }
-    const up = () => end(true)
-    const cancel = () => end(false)
-    const escape = (/** @type {KeyboardEvent} */ e) => {
-        if (e.key !== "Escape") return
-        e.preventDefault()
-        e.stopImmediatePropagation()
-        end(false)
-    }
-    handle.addEventListener("pointermove", move)
-    handle.addEventListener("pointerup", up)
-    handle.addEventListener("pointercancel", cancel)
-    window.addEventListener("keydown", escape, true)
+    })
 }

@@ -1,6 +1,7 @@
 /** A weight: dragged sideways, typed, or stepped by keys. The wheel never changes it. */
 
 import { h } from "./dom.mjs?v=0.1.0"
+import { dragPointer } from "./pointer_drag.mjs?v=0.1.0"
 import { tidy } from "./rows_value.mjs?v=0.1.0"
 
 const PX_PER_STEP = 4
@@ -68,7 +69,6 @@ export function weightField({ name, at, label, value, tab, commit, leave, hold }
         event.preventDefault()
         const from = event.clientX
         let dragged = false
-        field.setPointerCapture(event.pointerId)
         const move = (/** @type {PointerEvent} */ e) => {
             if (!dragged && Math.abs(e.clientX - from) < START_PX) return
             if (!dragged) {
@@ -79,30 +79,14 @@ export function weightField({ name, at, label, value, tab, commit, leave, hold }
             now = tidy(value + Math.round((e.clientX - from) / PX_PER_STEP) * stepOf(e))
             draw()
         }
-        const end = (/** @type {boolean} */ kept) => {
-            field.removeEventListener("pointermove", move)
-            field.removeEventListener("pointerup", up)
-            field.removeEventListener("pointercancel", cancel)
-            window.removeEventListener("keydown", escape, true)
+        dragPointer(event, field, move, kept => {
             field.classList.remove("is-dragged")
             if (dragged) hold(false)
             if (!kept) now = value
             draw()
             if (kept && !dragged) input.focus({ preventScroll: true })
             else if (now !== value) commit(now)
-        }
-        const up = () => end(true)
-        const cancel = () => end(false)
-        const escape = (/** @type {KeyboardEvent} */ e) => {
-            if (e.key !== "Escape") return
-            e.preventDefault()
-            e.stopImmediatePropagation()
-            end(false)
-        }
-        field.addEventListener("pointermove", move)
-        field.addEventListener("pointerup", up)
-        field.addEventListener("pointercancel", cancel)
-        window.addEventListener("keydown", escape, true)
+        })
     })
     draw()
     return field

@@ -73,6 +73,22 @@ def test_painting_passes_every_bar(deck: DeckPage) -> None:
     assert len(values) == 1 and values != {"1"}, text(deck)
 
 
+def test_escape_takes_a_drag_back(deck: DeckPage) -> None:
+    before = deck.graph()
+    x, y = bar(deck, "M00")
+    deck.page.mouse.move(x, y - 30)
+    deck.page.mouse.down()
+    deck.page.mouse.move(x, y + 10, steps=4)
+    slider = deck.page.get_by_role("slider", name="M00", exact=True)
+    expect(slider).not_to_have_attribute("aria-valuenow", "1")
+    deck.page.keyboard.press("Escape")
+    deck.page.mouse.move(x, y, steps=3)
+    deck.page.mouse.up()
+    settle(deck)
+    expect(slider).to_have_attribute("aria-valuenow", "1")
+    assert deck.graph() == before and depth(deck) == 0
+
+
 def test_keys_on_bars(deck: DeckPage) -> None:
     deck.page.get_by_role("slider", name="IN00", exact=True).focus()
     deck.page.keyboard.press("Home")

@@ -144,6 +144,23 @@ def test_the_handle_moves_a_row(deck: DeckPage) -> None:
     one_step(deck, before, 0)
 
 
+def test_escape_puts_a_lifted_row_back(deck: DeckPage) -> None:
+    build(deck, INK, GRAIN, NEON)
+    before = deck.graph()
+    x, y = centre(row(deck, "ink_wash_v2").locator(".ld-rw__g"))
+    deck.page.mouse.move(x, y)
+    deck.page.mouse.down()
+    deck.page.mouse.move(x, y + 70, steps=6)
+    expect(deck.page.locator(".ld-ins")).to_have_count(1)
+    deck.page.keyboard.press("Escape")
+    expect(deck.page.locator(".ld-ins, .is-lifted")).to_have_count(0)
+    deck.page.mouse.move(x, y + 40, steps=3)
+    expect(deck.page.locator(".ld-ins")).to_have_count(0)
+    deck.page.mouse.up()
+    settle(deck)
+    assert deck.graph() == before and depth(deck) == 0
+
+
 def test_switches_and_the_whole_stack(deck: DeckPage) -> None:
     build(deck, INK, NEON)
     deck.page.get_by_role("switch", name="neon_nights on").click()
