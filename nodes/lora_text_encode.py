@@ -18,6 +18,7 @@ from ..stack.tag import Repeats, WeightOrder
 from .changed_files import changed_files
 from .show import show_text
 from .sockets import CATEGORY, Stack, stack_input
+from .tag_inputs import repeats_input, weight_order_input
 
 
 class LoraTextEncode(io.ComfyNode):
@@ -48,20 +49,8 @@ class LoraTextEncode(io.ComfyNode):
                     tooltip="What a tag acts on. prompt: on everything, as in AUTOMATIC1111; connect stack to Apply. "
                     "sub-prompt: on its part between two AND alone.",
                 ),
-                io.Combo.Input(
-                    "weight_order",
-                    options=["a1111", "comfy"],
-                    default="a1111",
-                    tooltip="What two bare numbers in a tag mean. a1111: text encoder, then unet. "
-                    "comfy: unet, then text encoder.",
-                ),
-                io.Combo.Input(
-                    "repeats",
-                    options=["sum", "a1111"],
-                    default="sum",
-                    tooltip="When a name occurs several times. sum: each occurrence is applied. "
-                    "a1111: the last weight times the number of occurrences.",
-                ),
+                weight_order_input(),
+                repeats_input(),
                 stack_input(True, "LoRAs that act on the whole prompt, before those of its tags."),
             ],
             outputs=[

@@ -13,6 +13,7 @@ from .keep_record import keep_outputs
 from .names_exist import names_exist
 from .show import show_text
 from .sockets import CATEGORY, Stack, stack_input
+from .tag_inputs import repeats_input, weight_order_input
 
 
 class PromptLoraParser(io.ComfyNode):
@@ -35,20 +36,8 @@ class PromptLoraParser(io.ComfyNode):
                     placeholder="a cat <lora:ink_wash:0.8>",
                     tooltip="The prompt. A tag is <lora:name:te:unet>; one number sets both weights, none means 1.",
                 ),
-                io.Combo.Input(
-                    "weight_order",
-                    options=["a1111", "comfy"],
-                    default="a1111",
-                    tooltip="What two bare numbers in a tag mean. a1111: text encoder, then unet. "
-                    "comfy: unet, then text encoder, as prompts written for other ComfyUI packs have it.",
-                ),
-                io.Combo.Input(
-                    "repeats",
-                    options=["sum", "a1111"],
-                    default="sum",
-                    tooltip="When a name occurs several times. sum: each occurrence is applied. "
-                    "a1111: the last weight times the number of occurrences.",
-                ),
+                weight_order_input(),
+                repeats_input(),
                 stack_input(True, "LoRAs to put before those of the prompt."),
             ],
             outputs=[
