@@ -13,27 +13,12 @@ share of that of 24. The device is CUDA where there is one, else the CPU.
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from speed.host import load_pack
 from torch import Tensor
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-def load_pack() -> None:
-    spec = importlib.util.spec_from_file_location(
-        "lora_deck", REPOSITORY / "__init__.py", submodule_search_locations=[str(REPOSITORY)]
-    )
-    assert spec is not None and spec.loader is not None
-    package = importlib.util.module_from_spec(spec)
-    sys.modules["lora_deck"] = package
-    spec.loader.exec_module(package)
-
 
 load_pack()
 

@@ -13,30 +13,15 @@ the pack and the host's own loader get right is printed by
 from __future__ import annotations
 
 import copy
-import importlib.util
 import logging
 import math
-import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from speed.host import load_pack
 from torch import Tensor, nn
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-def load_pack() -> None:
-    spec = importlib.util.spec_from_file_location(
-        "lora_deck", REPOSITORY / "__init__.py", submodule_search_locations=[str(REPOSITORY)]
-    )
-    assert spec is not None and spec.loader is not None
-    package = importlib.util.module_from_spec(spec)
-    sys.modules["lora_deck"] = package
-    spec.loader.exec_module(package)
-
 
 load_pack()
 

@@ -8,32 +8,20 @@ python benchmarks/grammar.py --random 1000000     random texts, each parsed, pri
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import platform
 import random
 import re
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from speed.host import load_pack
+
 MEGABYTE = 1_000_000
 FRAGMENTS = (
     "<lora:", "<LYCO:", "<lora", ">", ">", ":", ":", "=", "te", "UNET ", "dyn", "lbw", "w", "lbwe", "hr", "hrte", "x",
     "start", "0.5", "1", "-1", "1e3", "1_0", "１", "0@0,1@1", "~", "8", "\\", "\\:", "\\>", "{", "}", "|", " ", "\n",
     "\0",    "\ufeff", "a", "ink", "墨", "😀", "./", "/", "[v1]",
 )  # fmt: skip
-
-
-def load_pack() -> None:
-    spec = importlib.util.spec_from_file_location(
-        "lora_deck", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["lora_deck"] = module
-    spec.loader.exec_module(module)
 
 
 def best(action: Callable[[], object], runs: int = 7) -> float:

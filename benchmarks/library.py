@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.util
 import json
 import os
 import platform
@@ -33,17 +32,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 
 from library_tree import WORDS, make_tree  # noqa: E402
-
-
-def load_pack() -> None:
-    spec = importlib.util.spec_from_file_location(
-        "lora_deck", REPOSITORY / "__init__.py", submodule_search_locations=[str(REPOSITORY)]
-    )
-    assert spec is not None and spec.loader is not None
-    package = importlib.util.module_from_spec(spec)
-    sys.modules["lora_deck"] = package
-    spec.loader.exec_module(package)
-
+from speed.host import load_pack  # noqa: E402
 
 load_pack()
 

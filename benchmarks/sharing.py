@@ -24,8 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from library_tree import make_tree
-
-from library import load_pack
+from speed.host import load_pack
 
 load_pack()
 
