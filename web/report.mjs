@@ -60,9 +60,15 @@ function line(file) {
     return [t("report.matched", { matched: file.te_modules + file.unet_modules, modules: file.modules }), family].filter(Boolean).join(" · ")
 }
 
-/** @param {State} state @param {string} title @param {string} weights @param {string[]} below @param {string[]} more folded */
+/** @param {string} name of a file, or a tag */
+const named = name => h("b", { title: name }, cutInTheMiddle(name))
+
+/** @param {string} sentence */
+const said = sentence => h("b", null, sentence)
+
+/** @param {State} state @param {HTMLElement} title @param {string} weights @param {string[]} below @param {string[]} more folded */
 function row(state, title, weights, below, more) {
-    const head = [icon(ICONS[state]), h("b", { title }, cutInTheMiddle(title)), weights && h("span.ld-num", null, weights), ...below.map(text => h("small", null, text))]
+    const head = [icon(ICONS[state]), title, weights && h("span.ld-num", null, weights), ...below.map(text => h("small", null, text))]
     return h("li", { class: `is-${state}` }, more.length
         ? h("details", null, h("summary", null, head), h("ul", null, more.map(text => h("li", null, text))))
         : h("div", null, head))
@@ -81,7 +87,7 @@ function fileRow(file) {
         ...faults.slice(1),
         ...file.embeddings.map(name => `embedding:${name}`),
     ]
-    return row(stateOf(file), titleOf(file.name), t("report.weights", { te: file.te, unet: file.unet }), [line(file), ...faults.slice(0, 1)], more)
+    return row(stateOf(file), named(titleOf(file.name)), t("report.weights", { te: file.te, unet: file.unet }), [line(file), ...faults.slice(0, 1)], more)
 }
 
 /** @param {HTMLElement[]} rows @param {...HTMLElement} foot */
@@ -94,13 +100,13 @@ export function drawReport(report) {
     const all = report.files.length + report.left_out.length
     const rows = [
         ...report.files.map(fileRow),
-        ...report.left_out.map(({ tag, reason }) => row("bad", tag, t("report.not_applied"), [reason], [])),
-        ...report.notes.map(note => row("warn", note, "", [], [])),
+        ...report.left_out.map(({ tag, reason }) => row("bad", named(tag), t("report.not_applied"), [reason], [])),
+        ...report.notes.map(note => row("warn", said(note), "", [], [])),
     ]
-    if (!all) rows.unshift(row("off", t("report.empty"), "", [], []))
+    if (!all) rows.unshift(row("off", said(t("report.empty")), "", [], []))
     const time = report.reused ? t("report.reused") : t("report.seconds", { seconds: Math.round(report.seconds * 100) / 100 })
     return frame(rows, h("div.ld-rep__f", null, h("span", null, t("report.applied", { count: applied, all })), h("span", null, `${time} · ${t("report.pass", { name: report.sampling_pass })}`)))
 }
 
 /** @param {string} message @returns {HTMLElement} */
-export const drawFault = message => frame([row("bad", t("report.fault"), "", message.trim().split("\n"), [])])
+export const drawFault = message => frame([row("bad", said(t("report.fault")), "", message.trim().split("\n"), [])])
