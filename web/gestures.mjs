@@ -13,6 +13,7 @@ import { connect, decline, toggle } from "./insert.mjs?v=0.1.0"
 import { APPLY, PARSER } from "./connect.mjs?v=0.1.0"
 import { LibraryError } from "./library.mjs?v=0.1.0"
 import { cardNamed } from "./meanings.mjs?v=0.1.0"
+import { cameByMoving } from "./pointer_rest.mjs?v=0.1.0"
 import { pick, pickAll, pickNone, pickRange, pickedCards } from "./selection.mjs?v=0.1.0"
 import { chosen } from "./settings.mjs?v=0.1.0"
 import { state, update } from "./store.mjs?v=0.1.0"
@@ -47,7 +48,11 @@ export class Gestures {
         space.addEventListener("click", event => this.click(event))
         space.addEventListener("contextmenu", event => this.context(event))
         space.addEventListener("keydown", event => this.key(event))
-        space.addEventListener("pointerover", event => this.over(event))
+        const over = (/** @type {PointerEvent} */ event) => this.over(event)
+        space.addEventListener("pointerover", event => {
+            if (cameByMoving(event)) over(event)
+            else space.addEventListener("pointermove", over, { once: true })
+        })
         space.addEventListener("pointerleave", () => {
             deck.flyout.later()
             this.bar.later()
@@ -263,6 +268,8 @@ export class Gestures {
     ask(plan, act, focus) {
         this.unring()
         this.ring(plan)
+        // It would lie over the places that the question is about.
+        this.deck.flyout.close()
         this.answer = (/** @type {"connect"|"insert"|null} */ answer, /** @type {boolean} */ remember) => {
             this.unring()
             if (answer && remember) setSetting("LoRADeck.Connect", answer)

@@ -41,6 +41,20 @@ def test_onto_empty_canvas(deck: DeckPage) -> None:
     one_step(deck, before, 0)
 
 
+def test_a_dragged_card_opens_no_flyout(deck: DeckPage) -> None:
+    flyout = deck.page.locator(".ld-fly")
+    deck.set(FlyoutDelay=50)
+    try:
+        drag_card(deck, "film_grain", (600, 830))
+        expect(flyout).to_have_count(0)
+        deck.hover("film_grain")
+        expect(flyout).to_contain_text("film_grain")
+    finally:
+        deck.set(FlyoutDelay=-1)
+        deck.page.mouse.move(1500, 20)
+    expect(flyout).to_have_count(0)
+
+
 def test_several_cards_onto_rows_at_the_line(deck: DeckPage) -> None:
     before = deck.graph()
     for name in ("film_grain", "ink_wash_v2"):

@@ -196,6 +196,31 @@ def test_the_flyout_opens_on_focus(deck: DeckPage) -> None:
     expect(about).to_have_count(0)
 
 
+def test_what_comes_under_a_resting_pointer_is_not_pointed_at(deck: DeckPage) -> None:
+    flyout = deck.page.locator(".ld-fly")
+    deck.build()
+    deck.type_in("positive")
+    deck.set(FlyoutDelay=50)
+    deck.hover("film_grain")
+    expect(flyout).to_be_visible()
+    deck.click("film_grain")
+    connect = deck.page.get_by_role("button", name="Insert and connect")
+    expect(connect).to_be_visible()
+    expect(flyout).to_have_count(0)
+    box = connect.bounding_box()
+    assert box is not None
+    connect.click()
+    expect(connect).to_have_count(0)
+    deck.settled()
+    deck.page.wait_for_timeout(500)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    under = "([x, y]) => Boolean(document.elementFromPoint(x, y).closest('lora-deck [role=option]'))"
+    assert deck.page.evaluate(under, [x, y]), "no card is where the button was"
+    expect(flyout).to_have_count(0)
+    deck.page.mouse.move(x + 2, y)
+    expect(flyout).to_be_visible()
+
+
 def test_the_action_bar(deck: DeckPage) -> None:
     bar = deck.page.get_by_role("toolbar", name="Actions for film_grain")
     deck.hover("film_grain")
