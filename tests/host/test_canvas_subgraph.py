@@ -75,6 +75,7 @@ def test_they_are_seen_and_set_on_the_subgraphs_node(deck: DeckPage) -> None:
     second = {**first, "rows": rows_value({**INK, "on": False}, GRAIN)}
     assert sent(deck) == second
     assert deck.run() != picture
+    settle(deck)
     deck.undo()
     settle(deck, 900)
     assert sent(deck) == first
