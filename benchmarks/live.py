@@ -9,7 +9,9 @@
 every layer that trainers choose. Each turn has another strength. The *first* call of the model after a strength has
 changed stands against the later ones, and the whole way from the stack to the end of that call against the same way
 where nothing has changed, and where the weights are patched. `layers`: Flux' linear layers at 4,608 tokens (a share of
-its blocks, to fit) and small ones where a device waits for Python; nothing but layers. Medians of several runs.
+its blocks, to fit), and small ones where a device waits for Python: as many as in SDXL with an input each, and with the
+inputs that SDXL gives them (q, k and v of one, k and v of all blocks of the context); nothing but layers. Medians of
+several runs; `--width 8 --threads 1` leaves little but Python.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,53 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent / "speed"))
 FLUX = ((3072, 9216), (3072, 3072), (3072, 12288), (12288, 3072), (3072, 21504), (15360, 3072))
 """(in, out) of the linear layers of a double and a single block."""
+CONTEXT = 2048
+"""Channels of SDXL's context, where 640 is a width of its layers."""
 SMALL_LAYERS = 722
+SMALL_BLOCKS = 70
 STEPS = 6
+
+
+@dataclass(frozen=True)
+class Given:
+    """A linear layer, and which input it is given."""
+
+    name: str
+    inner: int
+    out: int
+    source: str
+
+
+def flux(blocks: int) -> list[Given]:
+    """Flux' layers with an input each."""
+    return [
+        Given(f"{block}.{number}", *shape, f"{block}.{number}")
+        for block in range(blocks)
+        for number, shape in enumerate(FLUX)
+    ]
+
+
+def small(width: int) -> list[Given]:
+    """As many layers as SDXL has, with an input each."""
+    return [Given(f"all.{number}", width, width, str(number)) for number in range(SMALL_LAYERS)]
+
+
+def small_blocks(width: int) -> list[Given]:
+    """SDXL's layers by their inputs, of one width."""
+    layers = []
+    for block in range(SMALL_BLOCKS):
+        for attention, source in (("attn1", f"{block}.attn1"), ("attn2", "context")):
+            inner = width if attention == "attn1" else CONTEXT * width // 640
+            layers += [
+                Given(f"{block}.{attention}.to_q", width, width, f"{block}.{attention}"),
+                Given(f"{block}.{attention}.to_k", inner, width, source),
+                Given(f"{block}.{attention}.to_v", inner, width, source),
+                Given(f"{block}.{attention}.to_out.0", width, width, f"{block}.{attention}.out"),
+            ]
+        layers.append(Given(f"{block}.ff.0", width, 8 * width, f"{block}.ff.0"))
+        layers.append(Given(f"{block}.ff.2", 4 * width, width, f"{block}.ff.2"))
+    rest = range(SMALL_LAYERS - len(layers))
+    return [*layers, *(Given(f"proj.{number}", width, width, f"proj.{number}") for number in rest)]
 
 
 def now() -> float:
@@ -53,7 +101,7 @@ def measure(run: Callable[[], Any], times: int = 7) -> float:
 class Layers:
     """Layers with LoRAs beside them."""
 
-    def __init__(self, shapes: list[tuple[int, int]], tokens: int, device: Any, options: argparse.Namespace) -> None:
+    def __init__(self, given: list[Given], tokens: int, device: Any, options: argparse.Namespace) -> None:
         import torch
         from lora_deck.patching.live.bound import bind
         from lora_deck.patching.live.factors import Factors
@@ -63,16 +111,26 @@ class Layers:
         self.count = options.loras
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
         torch.manual_seed(1)
-        made = [torch.nn.Linear(*shape, device=device, dtype=dtype) for shape in shapes]
-        self.root = torch.nn.ModuleList(made).requires_grad_(False)
-        self.inputs = {i: torch.randn(2, tokens // 2, i, device=device, dtype=dtype) for i, _ in shapes}
-        layers = {
-            str(number): tuple(
-                Step(entry, Pair(torch.randn(out, options.rank) * 0.01, torch.randn(options.rank, inner) * 0.01), None)
-                for entry in range(self.count)
+        self.root = torch.nn.Module()
+        numbers = {layer.inner: torch.randn(2, tokens // 2, layer.inner, device=device, dtype=dtype) for layer in given}
+        # Different objects over the same numbers, or the inputs would not fit.
+        inputs = {(layer.source, layer.inner): numbers[layer.inner].view(2, -1, layer.inner) for layer in given}
+        self.calls = []
+        layers = {}
+        for layer in given:
+            *path, own = layer.name.split(".")
+            parent = self.root
+            for part in path:
+                if not hasattr(parent, part):
+                    parent.add_module(part, torch.nn.Module())
+                parent = getattr(parent, part)
+            module = torch.nn.Linear(layer.inner, layer.out, device=device, dtype=dtype).requires_grad_(False)
+            parent.add_module(own, module)
+            self.calls.append((module, inputs[layer.source, layer.inner]))
+            layers[layer.name] = tuple(
+                Step(entry, Pair(torch.randn(layer.out, rank) * 0.01, torch.randn(rank, layer.inner) * 0.01), None)
+                for entry, rank in enumerate([options.rank] * self.count)
             )
-            for number, (inner, out) in enumerate(shapes)
-        }
         self.factors = Factors(layers, dtype, object()).to(device)
         self.bound = bind(self.factors, self.root, device)
 
@@ -81,8 +139,8 @@ class Layers:
         import torch
 
         with torch.inference_mode():
-            for layer in self.root:
-                layer(self.inputs[layer.in_features])
+            for layer, x in self.calls:
+                layer(x)
 
     def live(self, *weights: float) -> None:
         """One pass with the LoRAs: one weight for all rows, or one for each half of the batch."""
@@ -102,9 +160,10 @@ class Layers:
         weights = iter(range(1, 1000))
         moving = measure(lambda: self.live(next(weights) / 100))
         rows = measure(lambda: self.live(0.5, 0.25))
+        each = (same - bare) / len(self.calls) * 1e6
         return [
             f"{name}: {bare * 1000:.1f} ms without LoRAs",
-            f"  constant weight          x{same / bare:.2f}  (+{(same - bare) * 1000:.1f} ms)",
+            f"  constant weight          x{same / bare:.2f}  (+{(same - bare) * 1000:.1f} ms, {each:.1f} µs a layer)",
             f"  another weight each time x{moving / bare:.2f}  ({moving / same:.2f} of a constant one)",
             f"  a weight for each row    x{rows / bare:.2f}  ({rows / same:.2f} of one for all)",
         ]
@@ -219,13 +278,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", type=Path, default=REPOSITORY / ".dev/hosts/0.30.0/ComfyUI")
     parser.add_argument("--mode", default="cpu", help="of the host's memory: cpu, default, legacy")
-    parser.add_argument("--parts", default="steps,layers")
+    parser.add_argument("--parts", default="steps,layers", help="of steps, layers, small (the small layers alone)")
     parser.add_argument("--model", default="thin", help="sd15, sdxl, or thin (SDXL's names, small weights)")
     parser.add_argument("--dtype", default="float16")
     parser.add_argument("--size", type=int, help="side of the latent; the model's own if not said")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--loras", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=4608)
+    parser.add_argument("--width", type=int, default=640, help="of the small layers")
+    parser.add_argument("--threads", type=int, help="of the CPU")
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
     from host import load_pack, start
@@ -234,6 +295,10 @@ def main() -> None:
     import comfy.model_management
     from models import SHAPES
 
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
     load_pack()
     options.size = options.size or SHAPES[options.model].latent[-1]
     device = comfy.model_management.get_torch_device()
@@ -244,8 +309,11 @@ def main() -> None:
     if "layers" in options.parts:
         repeats = 1 if device.type == "cpu" else 10
         tokens = options.tokens if device.type != "cpu" else min(options.tokens, 1024)
-        print("\n".join(Layers([*FLUX] * repeats, tokens, device, options).lines("Flux' layers")), flush=True)
-        print("\n".join(Layers([(640, 640)] * SMALL_LAYERS, 64, device, options).lines(f"{SMALL_LAYERS} small layers")))
+        print("\n".join(Layers(flux(repeats), tokens, device, options).lines("Flux' layers")), flush=True)
+    if "layers" in options.parts or "small" in options.parts:
+        alone = f"{SMALL_LAYERS} small layers"
+        for given, name in ((small, alone), (small_blocks, f"{alone} with SDXL's inputs")):
+            print("\n".join(Layers(given(options.width), 64, device, options).lines(name)), flush=True)
 
 
 if __name__ == "__main__":

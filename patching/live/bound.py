@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import comfy.utils
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from .factors import Columns, Factors, Pairs, map_tensors
-from .layer import BoundPairs, BoundUp, Layer, Now, bind_segment
+from .layer import BoundPairs, BoundUp, Layer, Now, Place, bind_segment
+from .shared import Sharing
 
 Weights = tuple[tuple[float, ...], ...]
 """Of the entries, per group of rows; a single group means the whole batch."""
@@ -38,6 +40,8 @@ class Bound:
         self.now = Now()
         self.active: tuple[Layer, ...] = ()
         """The layers that a weight other than zero changes now."""
+        self.sharing = Sharing((), (), self.now)
+        """Of those."""
         self.is_active = False
         self._state = _state(factors, device)
         self._segments = factors.segments
@@ -45,6 +49,7 @@ class Bound:
         with torch.inference_mode(False), torch.no_grad():
             self._tensors = [tensor.detach().to(device) for tensor in factors.tensors]
         self._flat = {columns: self._tensors[number] for columns, number in factors.columns.items()}
+        self._inputs = factors.inputs
         self._scaled: dict[Columns, Tensor] = {}
         self._layers: list[tuple[frozenset[int], Layer]] = []
         self._keys: set[tuple[Columns, ...]] = set()
@@ -87,7 +92,9 @@ class Bound:
                 for key in self._keys
             }
         moving = {entry for row in weights for entry, weight in enumerate(row) if weight}
-        self.active = tuple(layer for entries, layer in self._layers if entries & moving)
+        active = tuple(layer for entries, layer in self._layers if entries & moving)
+        if active != self.active:
+            self.active, self.sharing = active, Sharing(active, self._tensors, self.now)
 
     def _set_for_all(self, row: tuple[float, ...]) -> None:
         self.now.weights = dict(enumerate(row))
@@ -116,14 +123,15 @@ class Bound:
         assert root is not None
         for name, segments in self._segments.items():
             module = comfy.utils.get_attr(root, name)
-            bound = [bind_segment(segment, self._pairs, self._form) for segment in segments]
+            parent = name.rpartition(".")[0]
+            bound = [bind_segment(segment, partial(self._pairs, parent), self._form) for segment in segments]
             entries = frozenset(entry for segment in segments for entry in segment.entries)
             self._layers.append((entries, Layer(module, bound, self.now, _bias_of(root, name))))
 
     def _form(self, form: Any) -> Any:
         return map_tensors(form, lambda number: self._tensors[number])
 
-    def _pairs(self, pairs: Pairs) -> BoundPairs:
+    def _pairs(self, parent: str, pairs: Pairs) -> BoundPairs:
         whole = len(pairs.ups) == 1
         ups = []
         for up in pairs.ups:
@@ -138,7 +146,8 @@ class Bound:
             )
         key = tuple(up.columns for up in pairs.ups)
         self._keys.add(key)
-        return BoundPairs(self._tensors[pairs.down], tuple(ups), key)
+        place = Place(self._inputs[pairs.inputs], pairs.first, pairs.rank, key, parent)
+        return BoundPairs(self._tensors[place.tensor].narrow(0, place.first, place.rank), tuple(ups), place)
 
 
 def _is_ours(scaled: Tensor, flat: Tensor) -> bool:

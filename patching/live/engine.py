@@ -90,7 +90,9 @@ def _factors_for(plan: Plan, root: Any) -> Factors:
 def in_place(bound: Bound) -> Iterator[None]:
     """The layers' own `forward`s are replaced, and put back whatever happens."""
     swapped: list[tuple[Layer, Any]] = []
+    sharing, is_complete = bound.sharing, False
     bound.is_active = True
+    sharing.begin()
     try:
         for layer in bound.active:
             attributes = layer.module.__dict__
@@ -99,7 +101,9 @@ def in_place(bound: Bound) -> Iterator[None]:
             attributes["forward"] = layer.forward
             swapped.append((layer, before))
         yield
+        is_complete = True
     finally:
+        sharing.end(is_complete)
         for layer, before in reversed(swapped):
             if before is None:
                 layer.module.__dict__.pop("forward", None)

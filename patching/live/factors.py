@@ -1,7 +1,9 @@
 """The tensors of a plan as one module of few large ones, which the host loads, counts and offloads like a model.
 
 All plain pairs of a layer are one product with `down`, then one with `up`. The `up`s of all layers with the same
-columns (the same LoRAs at the same ranks) lie in one tensor, so that a new weight is one multiplication for all.
+columns (the same LoRAs at the same ranks) lie in one tensor, so that a new weight is one multiplication for all. The
+`down`s of all layers with as many inputs lie in one tensor, those of one module's layers side by side, so that layers
+with one input can share a product (`shared.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from .parts import Layers, Step
 Columns = tuple[tuple[int, int], ...]
 """(entry, rank), in order: whose columns a pair's are."""
 Rows = tuple[int, int]
+Inputs = tuple[int, ...]
+"""(in[, kernel…]) of a `down`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,15 @@ class Up:
 class Pairs:
     """All neighbouring pairs of a layer."""
 
-    down: int
-    """Number of the tensor: (r, in[, kernel…])."""
+    inputs: Inputs
+    first: int
+    """First row of its `down` in the tensor of these inputs."""
     ups: tuple[Up, ...]
+
+    @property
+    def rank(self) -> int:
+        """Rows of the `down`."""
+        return sum(rank for up in self.ups for _, rank in up.columns)
 
     @property
     def entries(self) -> frozenset[int]:
@@ -67,7 +77,10 @@ Segment = Pairs | Single
 
 
 class Factors(torch.nn.Module):
-    """The tensors of a plan. `identity` stays in copies for other devices."""
+    """The tensors of a plan. `layers`: in the model's order, which puts q, k and v before what comes out of them.
+
+    `identity` stays in copies for other devices.
+    """
 
     def __init__(self, layers: Layers, dtype: torch.dtype, identity: object) -> None:
         super().__init__()
@@ -77,12 +90,19 @@ class Factors(torch.nn.Module):
         """Copy of the model → how the tensors lie in it (`Bound`). Plans of other weights have the same."""
         self.segments: dict[str, tuple[Segment, ...]] = {}
         self._pending: list[Tensor] = []
-        flat: dict[Columns, list[Tensor]] = {}
-        for module, steps in layers.items():
-            self.segments[module] = tuple(self._segments(steps, flat))
+        flat = _Flat({}, {})
+        for module in sorted(layers, key=lambda name: name.rpartition(".")[0]):
+            self.segments[module] = tuple(self._segments(layers[module], flat))
         self.columns: dict[Columns, int] = {}
-        for columns, ups in flat.items():
+        """Number of the tensor of all `up`s with them."""
+        for columns, ups in flat.ups.items():
             self.columns[columns] = self._add(torch.cat(ups))
+            ups.clear()
+        self.inputs: dict[Inputs, int] = {}
+        """Number of the tensor of all `down`s with them."""
+        for inputs, downs in flat.downs.items():
+            self.inputs[inputs] = self._add(torch.cat(downs))
+            downs.clear()
         self.tensors = torch.nn.ParameterList(
             torch.nn.Parameter(tensor, requires_grad=False) for tensor in self._pending
         )
@@ -91,7 +111,7 @@ class Factors(torch.nn.Module):
     def copy(self) -> Factors:
         """The same with tensors of its own, on the CPU."""
         copy = Factors({}, self.dtype, self.identity)
-        copy.segments, copy.columns = self.segments, self.columns
+        copy.segments, copy.columns, copy.inputs = self.segments, self.columns, self.inputs
         copy.tensors = torch.nn.ParameterList(
             torch.nn.Parameter(tensor.detach().cpu().clone(), requires_grad=False) for tensor in self.tensors
         )
@@ -101,7 +121,7 @@ class Factors(torch.nn.Module):
         self._pending.append(tensor.to(self.dtype).contiguous())
         return len(self._pending) - 1
 
-    def _segments(self, steps: Iterable[Step], flat: dict[Columns, list[Tensor]]) -> Iterable[Segment]:
+    def _segments(self, steps: Iterable[Step], flat: _Flat) -> Iterable[Segment]:
         waiting: list[Step] = []
         for step in steps:
             if isinstance(step.form, Pair):
@@ -113,7 +133,7 @@ class Factors(torch.nn.Module):
             yield Single(replace(step, form=map_tensors(step.form, self._add)))
         yield from self._pairs(waiting, flat)
 
-    def _pairs(self, steps: list[Step], flat: dict[Columns, list[Tensor]]) -> Iterable[Segment]:
+    def _pairs(self, steps: list[Step], flat: _Flat) -> Iterable[Segment]:
         if not steps:
             return
         by_rows: dict[Rows | None, list[tuple[int, Pair]]] = {}
@@ -126,13 +146,29 @@ class Factors(torch.nn.Module):
         for rows, pairs in by_rows.items():
             columns = tuple((entry, pair.down.shape[0]) for entry, pair in pairs)
             up = torch.cat([pair.up for _, pair in pairs], dim=1)
-            parts = flat.setdefault(columns, [])
-            start = sum(part.shape[0] for part in parts)
-            parts.append(up.to(self.dtype))
+            start = _put(flat.ups, columns, up.to(self.dtype))
             ups.append(Up(columns, start, up.shape[0], rows, first))
             downs += [pair.down for _, pair in pairs]
             first += up.shape[1]
-        yield Pairs(self._add(torch.cat(downs)), tuple(ups))
+        down = torch.cat(downs).to(self.dtype)
+        inputs = tuple(down.shape[1:])
+        yield Pairs(inputs, _put(flat.downs, inputs, down), tuple(ups))
+
+
+@dataclass(frozen=True, slots=True)
+class _Flat:
+    """What will be one tensor each."""
+
+    ups: dict[Columns, list[Tensor]]
+    downs: dict[Inputs, list[Tensor]]
+
+
+def _put(parts: dict[Any, list[Tensor]], key: Any, part: Tensor) -> int:
+    """Adds a part; its first row."""
+    before = parts.setdefault(key, [])
+    start = sum(one.shape[0] for one in before)
+    before.append(part)
+    return start
 
 
 def _adds(form: Form) -> bool:

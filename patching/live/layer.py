@@ -1,8 +1,9 @@
 """One layer in the forward pass: what it gives, and what the steps make of that.
 
 `Layer.forward` takes the place of the module's own while a model runs. The hot path is plain pairs on a whole linear
-layer: two products, the second added in place. A UNet has hundreds of small layers where a device waits for Python, so
-there is one frame more per layer, and every transposed view is made beforehand.
+layer: two products, the second added in place, and the first may be had from a layer with the same input (`shared.py`).
+A UNet has hundreds of small layers where a device waits for Python, so there are few frames more per layer, and every
+transposed view is made beforehand.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, mm
+from torch.compiler import is_compiling
 from torch.nn.functional import linear
 
 from ...strategies.forms import Dense, Kron, OnInput, OnOutput, Pair
@@ -50,13 +52,27 @@ class BoundUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where the `down` of pairs lies."""
+
+    tensor: int
+    """Number of the tensor: (rows, in[, kernel…])."""
+    first: int
+    rank: int
+    """Its rows."""
+    key: tuple[Columns, ...]
+    """Of the scale in `Now`."""
+    parent: str
+    """Name of the module that the layer is in."""
+
+
+@dataclass(frozen=True, slots=True)
 class BoundPairs:
     """`Pairs` as they lie on the device."""
 
     down: Tensor
     ups: tuple[BoundUp, ...]
-    key: tuple[Columns, ...]
-    """Of the scale in `Now`."""
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +96,9 @@ def bind_segment(segment: Segment, bound_pairs: Callable[[Pairs], BoundPairs], f
 class Layer:
     """A module of the model and its steps."""
 
-    __slots__ = ("base", "bias", "forward", "is_linear", "module", "now", "segments")
+    __slots__ = (
+        "base", "bias", "down", "forward", "is_linear", "module", "now", "place", "segments", "take",
+    )  # fmt: skip
 
     def __init__(self, module: Any, segments: Sequence[Any], now: Now, bias: Callable[[Any, Tensor], Tensor | None]):
         self.module = module
@@ -93,7 +111,13 @@ class Layer:
         first = self.segments[0]
         plain = len(self.segments) == 1 and isinstance(first, BoundPairs) and len(first.ups) == 1
         self.forward: Callable[..., Tensor] = self._general
+        self.place: Any = None
+        """Of the pairs of a layer on the hot path; `None` for others."""
+        self.take: Callable[[Tensor], Tensor] | None = None
+        """Gives the product with `down` of a layer that shares it: (tokens, r), times the weights of rows."""
         if plain and self.is_linear and first.ups[0].rows is None:
+            self.place = first.place
+            self.down = first.down.t()
             self.forward = _plain(self, first, self._general)
 
     def _general(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -124,12 +148,23 @@ class Layer:
                 out = self._plus(out, self._weighted(product, segment), segment.rows)
         return out
 
+    def product(self, x: Tensor) -> Tensor:
+        """(tokens, r) on the hot path, without weights of rows."""
+        return mm(x.reshape(-1, self.down.shape[0]), self.down)
+
+    def weighted_product(self, x: Tensor) -> Tensor:
+        """The same times the weights of rows that have their own."""
+        mid = self.product(x)
+        if self.now.rows:
+            scale_rows(mid, x, self.now.rows, self.now.scales[self.place.key])
+        return mid
+
     def _middle(self, x: Tensor, pairs: BoundPairs, args: Any = (), kwargs: Any = None) -> Tensor:
         """(…, r) for a linear layer, (batch, r, …) for a convolution; with rows of their own, times their weights."""
         mid = self._project(x, pairs.down.to(x.dtype), args, kwargs or {})
         if not self.now.rows:
             return mid
-        scale = self.now.scales[pairs.key].to(mid.dtype)
+        scale = self.now.scales[pairs.place.key].to(mid.dtype)
         if self.is_linear:
             return self._by_rows(mid).mul(scale).reshape(mid.shape)
         rows, _, r = scale.shape
@@ -215,9 +250,9 @@ class Layer:
 
 def _plain(layer: Layer, pairs: BoundPairs, general: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The forward of a linear layer with one pair on all of its channels."""
-    now, dtype, key = layer.now, pairs.down.dtype, pairs.key
-    (rank, inputs), outputs = pairs.down.shape, pairs.ups[0].weight.shape[0]
-    down, full, scaled = pairs.down.t(), pairs.ups[0].weight.t(), pairs.ups[0].scaled.t()
+    now, dtype, key = layer.now, pairs.down.dtype, pairs.place.key
+    up, inputs = pairs.ups[0], pairs.down.shape[1]
+    outputs, down, full, scaled = up.weight.shape[0], pairs.down.t(), up.weight.t(), up.scaled.t()
 
     def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if x.dtype is not dtype:
@@ -225,17 +260,28 @@ def _plain(layer: Layer, pairs: BoundPairs, general: Callable[..., Tensor]) -> C
         out = layer.base(x, *args, **kwargs)
         if out.dtype is not dtype or out.requires_grad or not out.is_contiguous():
             return layer.added(out, x, pairs)
-        mid = mm(x.reshape(-1, inputs), down)
-        if not now.rows:
-            out.view(-1, outputs).addmm_(mid, scaled)
-            return out
-        if x.shape[0] % now.rows:
-            raise RowsError
-        mid.view(now.rows, -1, rank).mul_(now.scales[key])
-        out.view(-1, outputs).addmm_(mid, full)
+        # What is compiled is right for all calls: it may not depend on what other layers were given.
+        if is_compiling() or layer.take is None:
+            mid = mm(x.reshape(-1, inputs), down)
+            if now.rows:
+                scale_rows(mid, x, now.rows, now.scales[key])
+        else:
+            mid = layer.take(x)
+        out.view(-1, outputs).addmm_(mid, full if now.rows else scaled)
         return out
 
     return forward
+
+
+def scale_rows(mid: Tensor, x: Tensor, rows: int, scale: Tensor) -> None:
+    """Multiplies (tokens, r) of an input whose first dimension is the batch with (rows, 1, r), in place.
+
+    Raises:
+        RowsError: the first dimension of the input is something else.
+    """
+    if x.shape[0] % rows:
+        raise RowsError
+    mid.view(rows, -1, mid.shape[1]).mul_(scale)
 
 
 def _cast(channels: Any, like: Tensor) -> Any:

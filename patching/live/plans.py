@@ -40,6 +40,8 @@ def make_plan(model: Patcher, chosen: Chosen) -> tuple[Plan, bool]:
     layers = build_layers(
         chosen.parts, lambda name: weight_shape(model.model, name), lambda name: current_weight(model, name)
     )
+    order = {name: number for number, (name, _) in enumerate(model.model.named_modules())}
+    layers = dict(sorted(layers.items(), key=lambda layer: order[layer[0]]))
     factors = Factors(layers, model.model.get_dtype_inference(), object())
     made = factors, make_patcher(model, factors)
     with _lock:
