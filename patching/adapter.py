@@ -8,8 +8,8 @@ only the tensors that it finds in nested tuples. So the constructor is exactly t
 with `grown` the weight's shape after all changes where that is larger than the model's, else `None`; `offset` `None` or
 `(dim, start, length)` of the slice that the change is for; `function` `None` or the host's rearrangement of a change's
 rows; `region` the shape that the change is for, counted from the slice's first corner; `packed` what `strategies.pack`
-gives or, where factors are kept on the device, `(SharedFactors, (scale, …), SOMETHING)`. Only this module knows the
-layout.
+gives or, where the patch need not hold the factors, `(SharedFactors, (scale, …))`. Where all changes are such, the host
+has nothing to find: `weights` is `(Sealed, SOMETHING)`. Only this module knows the layout.
 """
 
 from __future__ import annotations
@@ -30,14 +30,42 @@ Shape = tuple[int, ...]
 Offset = tuple[int, int, int]
 Rearrange = Callable[[Tensor], Tensor]
 Part = tuple[float, Offset | None, Rearrange | None, Shape, tuple[Any, ...]]
-Parts = tuple[Shape | None, tuple[Part, ...]]
+
+
+class Sealed:
+    """Changes without a tensor: the host, which looks through a patch three times per weight, does not look in."""
+
+    __slots__ = ("grown", "parts")
+
+    def __init__(self, grown: Shape | None, parts: tuple[Part, ...]) -> None:
+        self.grown = grown
+        self.parts = parts
+
+
+Parts = tuple[Shape | None, tuple[Part, ...]] | tuple[Sealed, Tensor]
+
+SOMETHING = torch.zeros(1)
+"""Goes with sealed changes: the host pins the tensors of a patch, and fails where a patch has none at all."""
 
 
 def pack_parts(parts: Sequence[Part], shape: Shape) -> Parts:
     """All changes of a weight of the model's shape `shape`, in stack order."""
-    whole = [part[3] for part in parts if part[1] is None]
-    grown = tuple(max(sizes) for sizes in zip(shape, *whole, strict=True))
-    return grown if grown != shape else None, tuple(parts)
+    found: Shape | None = None
+    if any(part[3] != shape for part in parts):
+        whole = [part[3] for part in parts if part[1] is None]
+        grown = tuple(max(sizes) for sizes in zip(shape, *whole, strict=True))
+        found = grown if grown != shape else None
+    if all(isinstance(part[4][0], SharedFactors) for part in parts):
+        return Sealed(found, tuple(parts)), SOMETHING
+    return found, tuple(parts)
+
+
+def open_parts(parts: Parts) -> tuple[Shape | None, tuple[Part, ...]]:
+    """(shape of the weight afterwards where it grows, its changes)."""
+    first = parts[0]
+    if isinstance(first, Sealed):
+        return first.grown, first.parts
+    return first, parts[1]  # type: ignore[return-value]
 
 
 def apply_parts(weight: Tensor, parts: Parts, strength: float, dtype: torch.dtype) -> Tensor:
@@ -46,7 +74,7 @@ def apply_parts(weight: Tensor, parts: Parts, strength: float, dtype: torch.dtyp
     Changes of a half-precision weight that meet are summed in fp32 and rounded once.
     """
     stored = weight.dtype
-    changes = tuple(parts[1])
+    changes = tuple(open_parts(parts)[1])
     if stored.itemsize < 4 and _meet(changes):
         weight = weight.to(torch.float32)
     for multiplier, offset, function, region, packed in changes:
@@ -104,7 +132,7 @@ class DeckAdapter(WeightAdapterBase):  # type: ignore[misc]
 
     def calculate_shape(self, key: str) -> Shape | None:
         """The weight's shape afterwards where it grows: the host then loads its layer at once."""
-        return self.weights[0]
+        return open_parts(self.weights)[0]
 
     def calculate_weight(
         self,

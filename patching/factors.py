@@ -17,9 +17,6 @@ from ..strategies import LoraSum, pack
 from .lying import AsTensors, Lying
 from .store import STORE
 
-SOMETHING = torch.zeros(1)
-"""Goes with shared factors: the host pins the tensors of a patch, and fails where a patch has none at all."""
-
 
 class SharedFactors:
     """The factors of one weight (or slice), of one set of files. Compared by identity."""

@@ -19,13 +19,15 @@ from .mapped import MappedFile, Place, Source, source_of
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A tensor's bytes in a file."""
+    """The bytes of a tensor at the same place of one or several files."""
 
-    source: Source
+    sources: tuple[Source, ...]
     begin: int
+    """Behind the files' headers."""
     end: int
     """After its last byte."""
     shape: tuple[int, ...]
+    """Of the tensor of one file."""
     strides: tuple[int, ...]
     """In elements."""
 
@@ -52,8 +54,8 @@ class Lying(Protocol):
     def tensors(self) -> Iterator[tuple[Tensor, Tensor]]:
         """(up, down) of each: (out, rank[, 1…]) and (rank, in[, kernel…])."""
 
-    def pieces(self) -> Iterator[tuple[Piece | None, Piece | None]]:
-        """(up, down) of each as they lie in files, `None` for what lies in none."""
+    def pieces(self) -> tuple[Piece, Piece] | None:
+        """(ups, downs) as they lie in files; `None` where one lies in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,10 @@ class AsTensors:
         """See `Lying`."""
         yield self.up, self.down
 
-    def pieces(self) -> Iterator[tuple[Piece | None, Piece | None]]:
+    def pieces(self) -> tuple[Piece, Piece] | None:
         """See `Lying`."""
-        yield _piece(self.up), _piece(self.down)
+        up, down = _piece(self.up), _piece(self.down)
+        return None if up is None or down is None else (up, down)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class InFiles:
     """The same two places in each of several files of one table."""
 
     files: tuple[MappedFile, ...]
+    sources: tuple[Source, ...]
+    """Of the files; none where the system cannot read past a mapping."""
     up: Place
     down: Place
 
@@ -125,15 +130,12 @@ class InFiles:
         """See `Lying`."""
         return ((file.tensor(self.up), file.tensor(self.down)) for file in self.files)
 
-    def pieces(self) -> Iterator[tuple[Piece | None, Piece | None]]:
+    def pieces(self) -> tuple[Piece, Piece] | None:
         """See `Lying`."""
-        return ((_there(file.source, self.up), _there(file.source, self.down)) for file in self.files)
+        return (self._piece(self.up), self._piece(self.down)) if self.sources else None
 
-
-def _there(source: Source | None, place: Place) -> Piece | None:
-    if source is None:
-        return None
-    return Piece(source, source.start + place.begin, source.start + place.end, place.shape, place.strides)
+    def _piece(self, place: Place) -> Piece:
+        return Piece(self.sources, place.begin, place.end, place.shape, place.strides)
 
 
 def _piece(tensor: Tensor) -> Piece | None:
@@ -143,4 +145,4 @@ def _piece(tensor: Tensor) -> Piece | None:
     source, begin = found
     shape, strides = tuple(tensor.shape), tensor.stride()
     extent = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    return Piece(source, begin, begin + extent * tensor.itemsize, shape, strides)
+    return Piece((source,), begin, begin + extent * tensor.itemsize, shape, strides)

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -94,9 +94,9 @@ _sources: dict[int, Source] = {}
 
 
 def source_of(tensor: Tensor) -> tuple[Source, int] | None:
-    """(file, byte of it where the tensor begins) of a view into a mapped file, `None` for any other tensor."""
+    """(file, bytes behind its header where the tensor begins) of a view into a mapped file, `None` for any other."""
     found = _sources.get(tensor.untyped_storage().data_ptr())
-    return None if found is None else (found, found.start + int(tensor.storage_offset()) * tensor.itemsize)
+    return None if found is None else (found, int(tensor.storage_offset()) * tensor.itemsize)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +106,11 @@ class Table:
     places: tuple[Place, ...]
     end: int
     """Of the last tensor, in bytes behind the header."""
+
+    @cached_property
+    def runs(self) -> tuple[tuple[str, int, int], ...]:
+        """(type, begin, end) of neighbours of one type; alphas that are no floats are left out."""
+        return tuple(_runs(self.places))
 
 
 class _Values:
@@ -178,7 +183,7 @@ def map_file(path: str) -> MappedFile | None:
     except (HeaderError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     values = _Values(whole)
-    return MappedFile(table, metadata, _checks.submit(_is_sound, values, table.places), source, values)
+    return MappedFile(table, metadata, _checks.submit(_is_sound, values, table), source, values)
 
 
 def _unmapped(address: int, source: Source) -> None:
@@ -215,9 +220,9 @@ def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
-def _is_sound(values: _Values, places: Sequence[Place]) -> bool:
+def _is_sound(values: _Values, table: Table) -> bool:
     """One call for each run of tensors: many short ones would wait for the interpreter that reads the next file."""
-    for kind, begin, end in _runs(places):
+    for kind, begin, end in table.runs:
         if kind not in _FINITE:
             return False
         run = values.of_type(kind)[begin // _TYPES[kind].itemsize : end // _TYPES[kind].itemsize]
@@ -236,7 +241,6 @@ def _is_finite_byte(run: Tensor, least: int) -> bool:
 
 
 def _runs(places: Sequence[Place]) -> Iterator[tuple[str, int, int]]:
-    """(type, begin, end) of neighbours of one type; alphas that are no floats are not looked at."""
     run: list[Any] = []
     for place in sorted(places, key=lambda p: p.begin):
         if place.name.endswith("alpha") and place.kind not in _FINITE:

@@ -19,9 +19,9 @@ import torch
 
 from ..strategies import Strategy, pack
 from .adapter import Part, Shape
-from .factors import SOMETHING, SharedFactors
+from .factors import SharedFactors
 from .lying import AsTensors, InFiles, Lying
-from .mapped import MappedFile
+from .mapped import MappedFile, Source
 from .match import Matching, Placement, Placements
 from .plain import PlainChanges
 from .upload import Wanted
@@ -42,19 +42,23 @@ class Run:
     """The same where the files hold plain LoRAs and nothing else; else nothing."""
     files: tuple[MappedFile, ...]
     """Of these."""
+    sources: tuple[Source, ...]
+    """Of the files; none where the system cannot read past a mapping."""
 
     @classmethod
     def of(cls, entries: Sequence[int], matchings: Sequence[Matching]) -> Run:
         """`matchings`: of each entry; of more than one, as `runs` puts them together."""
         changes = tuple(matching.changes for matching in matchings)
         plain = tuple(change for change in changes if isinstance(change, PlainChanges))
-        return cls(tuple(entries), matchings[0].placements, changes, plain, tuple(one.plain.file for one in plain))
+        files = tuple(one.plain.file for one in plain)
+        sources = tuple(file.source for file in files if file.source is not None)
+        return cls(tuple(entries), matchings[0].placements, changes, plain, files, sources)
 
     def lying(self, place: int) -> InFiles:
         """The factors of a placement, of a run of plain LoRAs."""
         first = self.plain[0]
         module = first.plain.layout.modules[first.numbers[place]]
-        return InFiles(self.files, module.up, module.down)
+        return InFiles(self.files, self.sources, module.up, module.down)
 
 
 def runs(matchings: Sequence[Matching]) -> list[Run]:
@@ -142,7 +146,7 @@ class Together:
         scales = tuple([weights[entry][match] * scale for entry, match, scale in self.scales])
         if not any(scales):
             return None
-        packed = (self.factors, scales, SOMETHING) if self.factors in lean else (*self.factors.packed, scales)
+        packed = (self.factors, scales) if self.factors in lean else (*self.factors.packed, scales)
         target = self.placement.target
         return 1.0, target.offset, target.function, self.placement.shape, packed
 

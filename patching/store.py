@@ -193,7 +193,7 @@ class FactorStore:
         slots = [_Slot(empty(factors, device), factors.size, upload) for factors in missing]
         for factors, slot in zip(missing, slots, strict=True):
             kept.entries[weakref.ref(factors, _drop(kept))] = slot
-        stream = torch.cuda.current_stream(device)
+        stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
         kept.uploads.append(self._uploads.submit(upload.run, missing, slots, device, stream))
 
 

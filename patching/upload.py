@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -54,8 +54,8 @@ class Wanted(Protocol):
         """Bytes on the device."""
 
 
-_Span = tuple[Source, int, int]
-"""(file, first byte of a tensor, byte after its last)."""
+_Span = tuple[tuple[Source, ...], int, int]
+"""(files, first byte of a tensor in each, byte after its last), behind their headers."""
 _Pieces = tuple[list[Piece], list[Piece]]
 """The ups and the downs of one weight."""
 
@@ -77,7 +77,8 @@ class _Batch:
     items: Sequence[tuple[int, _Pieces]]
     """(number, where they lie)."""
     memory: Tensor
-    places: Mapping[_Span, int]
+    places: Mapping[_Span, tuple[int, int]]
+    """(first byte in memory, bytes from there to the same of the next file)."""
     reading: Sequence[Future[None]]
 
 
@@ -185,46 +186,68 @@ def _pieces(factors: Wanted) -> _Pieces | None:
     """`None` where one of them lies in no mapped file, or in another type than the device gets."""
     found: _Pieces = ([], [])
     for part in factors.parts:
-        if part.kinds != {factors.dtype}:
+        pieces = part.pieces() if part.kinds == {factors.dtype} else None
+        if pieces is None:
             return None
-        for up, down in part.pieces():
-            if up is None or down is None:
-                return None
-            found[0].append(up)
-            found[1].append(down)
+        for piece, side in zip(pieces, found, strict=True):
+            side.append(piece)
     return found
 
 
 def _span(piece: Piece) -> _Span:
-    return piece.source, piece.begin, piece.end
+    return piece.sources, piece.begin, piece.end
 
 
 def _begin(
     items: Sequence[tuple[int, _Pieces]], device: torch.device, reader: _Reader, pool: ThreadPoolExecutor
 ) -> _Batch:
-    spans = {_span(piece) for _, both in items for some in both for piece in some}
-    places, jobs, size = _arranged(sorted(spans, key=lambda span: (span[0].handle, *span[1:])))
+    places, jobs, size = _arranged({_span(piece) for _, both in items for some in both for piece in some})
     memory = torch.empty(size, dtype=torch.uint8, device=device)
     return _Batch(items, memory, places, [pool.submit(reader.read, job, memory) for job in jobs])
 
 
-def _arranged(spans: Sequence[_Span]) -> tuple[dict[_Span, int], list[_Job], int]:
-    """(span → place in memory, what to read, bytes of memory). `spans`: by file and place."""
-    places: dict[_Span, int] = {}
+def _arranged(spans: Iterable[_Span]) -> tuple[dict[_Span, tuple[int, int]], list[_Job], int]:
+    """(span → place in memory, what to read, bytes of memory)."""
+    by_files: dict[tuple[Source, ...], list[_Span]] = {}
+    for span in spans:
+        by_files.setdefault(span[0], []).append(span)
+    places: dict[_Span, tuple[int, int]] = {}
     jobs: list[_Job] = []
+    size = 0
+    for sources, own in by_files.items():
+        own.sort(key=lambda span: span[1:])
+        offsets, ranges, block = _close(own)
+        places.update((span, (size + offset, block)) for span, offset in offsets.items())
+        for source in sources:
+            jobs.extend(
+                _Job(source, source.start + first, min(_PIECE, end - first), size + to + first - begin)
+                for begin, end, to in ranges
+                for first in range(begin, end, _PIECE)
+            )
+            size += block
+    return places, jobs, size
+
+
+def _close(spans: Sequence[_Span]) -> tuple[dict[_Span, int], list[tuple[int, int, int]], int]:
+    """(span → place in a block of memory, (begin, end, place) of what is read at once, bytes of the block).
+
+    `spans`: of the same files, by place.
+    """
+    offsets: dict[_Span, int] = {}
+    ranges: list[tuple[int, int, int]] = []
     size = 0
     i = 0
     while i < len(spans):
-        source, first, end = spans[i]
+        _, first, end = spans[i]
         base = size - first
-        while i < len(spans) and spans[i][0] is source and spans[i][1] <= end + _GAP:
-            places[spans[i]] = base + spans[i][1]
+        while i < len(spans) and spans[i][1] <= end + _GAP:
+            offsets[spans[i]] = base + spans[i][1]
             end = max(end, spans[i][2])
             i += 1
-        jobs.extend(_Job(source, begin, min(_PIECE, end - begin), base + begin) for begin in range(first, end, _PIECE))
+        ranges.append((first, end, size))
         # The next starts where numbers of any type may.
         size = (base + end + 15) // 16 * 16
-    return places, jobs, size
+    return offsets, ranges, size
 
 
 def _joined(batch: _Batch, pairs: Sequence[Pair]) -> list[int]:
@@ -233,14 +256,23 @@ def _joined(batch: _Batch, pairs: Sequence[Pair]) -> list[int]:
     for number, both in batch.items:
         memory = batch.memory.view(pairs[number][0].dtype)
         for pieces, whole, dim in zip(both, pairs[number], (1, 0), strict=True):
-            _beside([_there(memory, batch.places[_span(piece)], piece) for piece in pieces], dim, whole)
+            start = 0
+            for piece in pieces:
+                found = _there(memory, batch.places[_span(piece)], piece)
+                width = found.shape[0] * found.shape[dim + 1]
+                part = whole if width == whole.shape[dim] else whole.narrow(dim, start, width)
+                rows, columns = part.shape
+                by_file = part.view(rows, len(found), -1).movedim(1, 0) if dim else part.view(len(found), -1, columns)
+                by_file.copy_(found)
+                start += width
     return [number for number, _ in batch.items]
 
 
-def _there(memory: Tensor, place: int, piece: Piece) -> Tensor:
-    """A tensor's copy at a byte of `memory`, as a matrix."""
-    found = memory.as_strided(piece.shape, piece.strides, place // memory.itemsize)
-    return found if len(piece.shape) == 2 else found.flatten(1)
+def _there(memory: Tensor, place: tuple[int, int], piece: Piece) -> Tensor:
+    """(files, rows, columns): a tensor's copies from their first byte in `memory` on."""
+    first, step = (bytes_ // memory.itemsize for bytes_ in place)
+    found = memory.as_strided((len(piece.sources), *piece.shape), (step, *piece.strides), first)
+    return found if found.ndim == 3 else found.flatten(2)
 
 
 def _beside(parts: Sequence[Tensor], dim: int, whole: Tensor) -> None:

@@ -107,6 +107,8 @@ class Bench:
         """One pass through all phases; the patched clone is given back so that it lives until the next."""
         import comfy.model_management as management
 
+        # Nobody pays for garbage of the run before.
+        gc.collect()
         started = _now()
         patcher = graph(strengths)
         built = _now()

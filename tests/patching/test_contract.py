@@ -45,7 +45,7 @@ def _deviation(got: Any, truth: Any, base: Any) -> float:
 def test_every_family_survives_what_the_host_does(bench: Bench, lora_folder: Path, case: Case) -> None:
     import torch
     from comfy.lora import calculate_weight, prefetch_prepared_value
-    from lora_deck.patching.adapter import DeckAdapter, apply_parts
+    from lora_deck.patching.adapter import DeckAdapter, apply_parts, open_parts
 
     names, wanted = _written(bench, lora_folder, case)
     applied = bench.apply_ours(names, 0.7)
@@ -70,7 +70,7 @@ def test_every_family_survives_what_the_host_does(bench: Bench, lora_folder: Pat
         assert half.dtype == torch.float16 and half.shape == base.shape
 
         # On a slice of a fused weight nothing else changes, and the slice as if it stood alone.
-        (multiplier, offset, function, region, packed), *rest = patches[0][1].weights[1]
+        (multiplier, offset, function, region, packed), *rest = open_parts(patches[0][1].weights)[1]
         assert offset is None and not rest
         for dim in range(base.ndim if base.ndim == 1 else 2):
             fused = torch.cat([base * 2, base, base * 3], dim=dim)

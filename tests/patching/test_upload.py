@@ -111,6 +111,55 @@ def test_factors_are_the_files(
     assert whole <= sum(job.length for job in reads) < whole * (1.2 if batch > whole else 30)
 
 
+def alike(*paths: Path) -> list[Any]:
+    """The factors of files of one layout, of which no tensor was made."""
+    from lora_deck.patching.factors import SharedFactors
+    from lora_deck.patching.lying import InFiles
+    from lora_deck.patching.mapped import map_file
+
+    files = [map_file(str(path)) for path in paths]
+    assert all(file is not None and file.sound.result() for file in files)
+    assert len({file.table for file in files if file is not None}) == 1
+    places = {place.name: place for place in files[0].table.places}  # type: ignore[union-attr]
+    sources: Any = tuple(file.source for file in files if file is not None)
+    return [
+        SharedFactors(
+            (InFiles(tuple(files), sources, places[f"m{i}.lora_up.weight"], places[f"m{i}.lora_down.weight"]),)  # type: ignore[arg-type]
+        )
+        for i in range(20)
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize(("piece", "batch"), [(1 << 23, 1 << 27), (1000, 9000), (64, 1)])
+def test_files_of_one_layout_are_read_together(
+    tmp_path: Path, reads: list[Any], monkeypatch: pytest.MonkeyPatch, piece: int, batch: int, count: int
+) -> None:
+    """Their headers may be of different lengths."""
+    from lora_deck.patching import upload
+    from safetensors.torch import load_file
+
+    monkeypatch.setattr(upload, "_PIECE", piece)
+    monkeypatch.setattr(upload, "_BATCH", batch)
+    paths = []
+    for i in range(count):
+        path = write(tmp_path, f"f{i}", i, 3)
+        paths.append(save(path, load_file(path), {"note": "x" * 100 * i}))
+    factors = alike(*paths)
+    check(factors, uploaded(factors))
+    assert {Path(job.source.path).stem for job in reads} == {path.stem for path in paths}
+
+
+def test_files_of_one_layout_beside_another(tmp_path: Path, reads: list[Any]) -> None:
+    from lora_deck.patching.factors import SharedFactors
+
+    pair = alike(write(tmp_path, "a", 1, 3), write(tmp_path, "b", 2, 3))
+    other = shared(write(tmp_path, "c", 3, 5))
+    factors = [SharedFactors((*one.parts, *two.parts, *one.parts)) for one, two in zip(pair, other, strict=True)]
+    assert factors[0].ranks == (3, 3, 5, 3, 3)
+    check(factors, uploaded(factors))
+
+
 def test_a_rank_that_is_cut_down(tmp_path: Path, reads: list[Any]) -> None:
     factors = shared(write(tmp_path, "a", 1, 6), write(tmp_path, "b", 2, 2), rank=4)
     assert not factors[0].tensors[0][0].is_contiguous()

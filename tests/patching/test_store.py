@@ -1,0 +1,154 @@
+"""Factors come in the background; whoever needs them first waits. On a CPU the same code fills the memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lora_deck.stack.errors import LoraFileError
+
+from .test_upload import alike, check, write
+
+
+class Filling:
+    """Lets the test say how far filling goes: it waits for `go`, and ends with `error`."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.calls = 0
+        self.error: Exception | None = None
+
+
+@pytest.fixture
+def filling(comfy: Any, monkeypatch: pytest.MonkeyPatch) -> Filling:
+    from lora_deck.patching import store
+
+    real = store.filled
+    held = Filling()
+
+    def slowly(*args: Any) -> Iterator[list[int]]:
+        held.calls += 1
+        assert held.go.wait(20)
+        if held.error is not None:
+            raise held.error
+        yield from real(*args)
+
+    monkeypatch.setattr(store, "filled", slowly)
+    return held
+
+
+@pytest.fixture
+def begun(filling: Filling, tmp_path: Path) -> tuple[Any, Any, list[Any]]:
+    """(store, what it keeps on the CPU, factors on their way)."""
+    import torch
+    from lora_deck.patching.store import FactorStore, _Kept
+
+    made = FactorStore()
+    cpu = torch.device("cpu")
+    kept = made._devices[cpu] = _Kept(cpu)
+    factors = alike(write(tmp_path, "a", 1, 3), write(tmp_path, "b", 2, 3))
+    with torch.inference_mode():
+        made._begin(kept, factors, cpu)
+    return made, kept, factors
+
+
+def found_later(made: Any, one: Any) -> tuple[threading.Thread, list[Any]]:
+    import torch
+
+    results: list[Any] = []
+
+    def find() -> None:
+        try:
+            results.append(made.find(one, torch.device("cpu")))
+        except LoraFileError as error:
+            results.append(error)
+
+    thread = threading.Thread(target=find)
+    thread.start()
+    return thread, results
+
+
+def test_who_needs_them_waits(begun: tuple[Any, Any, list[Any]], filling: Filling) -> None:
+    import torch
+
+    made, kept, factors = begun
+    thread, results = found_later(made, factors[3])
+    thread.join(0.2)
+    assert thread.is_alive() and kept.model_size() == sum(one.size for one in factors)
+    filling.go.set()
+    thread.join(20)
+    check(factors[3:4], results)
+    check(factors, [made.find(one, torch.device("cpu")) for one in factors])
+
+
+def test_a_file_that_became_shorter_is_said_to_whoever_needs_it(
+    begun: tuple[Any, Any, list[Any]], filling: Filling
+) -> None:
+    made, _, factors = begun
+    filling.error = LoraFileError("a.safetensors", "has become shorter.")
+    filling.go.set()
+    for one in factors[:2]:
+        thread, results = found_later(made, one)
+        thread.join(20)
+        assert [type(result) for result in results] == [LoraFileError]
+
+
+def test_without_room_nothing_is_there_and_it_is_tried_again(
+    begun: tuple[Any, Any, list[Any]], filling: Filling
+) -> None:
+    import weakref
+
+    import torch
+    from lora_deck.patching.store import _has
+
+    made, kept, factors = begun
+    filling.error = torch.cuda.OutOfMemoryError("no room")
+    filling.go.set()
+    assert made.find(factors[0], torch.device("cpu")) is None
+    assert not _has(kept, weakref.ref(factors[0]))
+    filling.error = None
+    made._begin(kept, factors, torch.device("cpu"))
+    check(factors, [made.find(one, torch.device("cpu")) for one in factors])
+
+
+def test_memory_that_is_written_to_is_not_let_go(begun: tuple[Any, Any, list[Any]], filling: Filling) -> None:
+    import torch
+
+    made, kept, factors = begun
+    size = kept.model_size()
+    freed: list[int] = []
+    thread = threading.Thread(target=lambda: freed.append(kept.partially_unload(torch.device("cpu"), 1)))
+    thread.start()
+    thread.join(0.2)
+    assert thread.is_alive() and kept.model_size() == size
+    filling.go.set()
+    thread.join(20)
+    assert freed == [factors[0].size] and kept.model_size() == size - factors[0].size
+    assert made.find(factors[0], torch.device("cpu")) is None
+    check(factors[1:], [made.find(one, torch.device("cpu")) for one in factors[1:]])
+
+
+def test_factors_that_no_patch_has_any_more_are_let_go(begun: tuple[Any, Any, list[Any]], filling: Filling) -> None:
+    import gc
+
+    _, kept, factors = begun
+    filling.go.set()
+    kept.settle()
+    left = factors[0].size
+    del factors[1:]
+    gc.collect()
+    assert kept.model_size() == left
+
+
+def test_patches_of_a_cpu_hold_no_tensors(comfy: Any, tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    import torch
+    from lora_deck.patching.store import FactorStore
+
+    factors = alike(write(tmp_path, "a", 1, 3))
+    assert FactorStore().keep(factors, SimpleNamespace(load_device=torch.device("cpu"))) == frozenset(factors)
+    assert FactorStore().keep(factors, SimpleNamespace(load_device=torch.device("mps"))) == frozenset()
