@@ -180,6 +180,7 @@ def test_the_menu_of_a_row(deck: DeckPage) -> None:
         deck.page.get_by_role("menu", name="Actions for ink_wash_v2").get_by_role("menuitem", name=name).click()
 
     choose("Rank…")
+    expect(deck.page.get_by_role("textbox", name="Rank at most")).to_have_css("text-align", "end")
     deck.page.get_by_role("textbox", name="Rank at most").fill("eight")
     deck.page.keyboard.press("Enter")
     expect(deck.page.get_by_role("textbox", name="Rank at most")).to_be_focused()
