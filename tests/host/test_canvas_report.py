@@ -62,7 +62,7 @@ def test_a_note_of_no_file_is_shown_whole(deck: DeckPage) -> None:
     build(deck, {**INK, "lbw": "OUTALL"})
     deck.run()
     note = report(deck).locator("li").filter(has_text="Block weight")
-    expect(note).to_have_text("Block weight: ink_wash_v2 has 'ALL' instead of its own lbw 'OUTALL'.")
+    expect(note).to_have_text("Block weight: ink_wash_v2 has 'ALL' instead of its own lbw='OUTALL'.")
     expect(note.locator("b")).to_be_visible()
 
 
