@@ -14,7 +14,7 @@ from ..entries import Patcher
 from ..keymap import weight_shape
 from .choose import Chosen
 from .factors import Factors
-from .parts import build_layers
+from .parts import Layers, build_layers
 from .plan import Plan, make_patcher, unless_replaced
 from .storage import current_weight
 
@@ -40,12 +40,16 @@ def make_plan(model: Patcher, chosen: Chosen) -> tuple[Plan, bool]:
     layers = build_layers(
         chosen.parts, lambda name: weight_shape(model.model, name), lambda name: current_weight(model, name)
     )
-    order = {name: number for number, (name, _) in enumerate(model.model.named_modules())}
-    layers = dict(sorted(layers.items(), key=lambda layer: order[layer[0]]))
-    factors = Factors(layers, model.model.get_dtype_inference(), object())
+    factors = Factors(_in_order(layers, model.model), model.model.get_dtype_inference(), object())
     made = factors, make_patcher(model, factors)
     with _lock:
         known[key] = made
         while len(known) > KEPT_PER_MODEL:
             known.popitem(last=False)
     return Plan(chosen.entries, *made, unless_replaced), False
+
+
+def _in_order(layers: Layers, root: torch.nn.Module) -> Layers:
+    """Layers as the model has them; files have them by name or in any order."""
+    order = {name: number for number, (name, _) in enumerate(root.named_modules(remove_duplicate=False))}
+    return dict(sorted(layers.items(), key=lambda layer: order.get(layer[0], len(order))))
