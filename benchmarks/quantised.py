@@ -103,12 +103,17 @@ def load(storage: str) -> Any:
 
 
 def _state() -> dict[str, Any]:
+    import comfy.memory_management
     import comfy.model_detection
     import torch
 
     config = comfy.model_detection.model_config_from_unet_config(dict(UNET))
+    # In the default mode layers have no weights before a checkpoint is loaded, so the shapes come from another one.
+    dynamic = getattr(comfy.memory_management, "aimdo_enabled", False)
+    comfy.memory_management.aimdo_enabled = False
     with torch.device("meta"):
         shapes = {k: v.shape for k, v in config.get_model({}, "", "meta").diffusion_model.state_dict().items()}
+    comfy.memory_management.aimdo_enabled = dynamic
     generator = torch.Generator().manual_seed(7)
     return {key: torch.randn(shape, generator=generator) * 0.05 for key, shape in shapes.items()}
 

@@ -18,7 +18,7 @@ from .adapter import Offset, Rearrange
 from .head_order import HEAD_BY_HEAD
 from .host_names import corrections, more_names
 from .names import FlatNames, Found, flat, flat_text, flat_text_key
-from .parameters import Parameters, parameters_of
+from .parameters import Parameters, shapes_of
 from .renames import Part
 
 Side = Literal["te", "unet"]
@@ -172,13 +172,6 @@ def architecture_of(model: torch.nn.Module) -> str | None:
 def blocks_of(model: torch.nn.Module) -> BlockLayout:
     """The blocks of a loaded diffusion model."""
     return key_map("unet", model).layout
-
-
-def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
-    """Key → true shape of everything that the model has: quantised models list packed shapes in their state dict."""
-    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    shapes.update((key, tuple(value.shape)) for key, value in parameters_of(model) if key in shapes)
-    return shapes
 
 
 def weight_shape(model: torch.nn.Module, key: str) -> tuple[int, ...]:

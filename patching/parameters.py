@@ -33,10 +33,42 @@ class Parameters:
 
 def parameters_of(model: torch.nn.Module) -> Iterator[tuple[str, Tensor]]:
     """(name, parameter) of all of them, in no particular order."""
-    waiting: list[tuple[str, torch.nn.Module]] = [("", model)]
-    while waiting:
-        prefix, module = waiting.pop()
+    for prefix, module in _modules_of(model):
         for name, parameter in module._parameters.items():
             if parameter is not None:
                 yield prefix + name, parameter
+
+
+def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    """Key → true shape of everything in a model's state dict, where quantised weights may have packed shapes."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    is_usual = True
+    for prefix, module in _modules_of(model):
+        is_usual = is_usual and _keeps_as_torch_does(module)
+        for name, buffer in module._buffers.items():
+            if buffer is not None and name not in module._non_persistent_buffers_set:
+                shapes[prefix + name] = tuple(buffer.shape)
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                shapes[prefix + name] = tuple(parameter.shape)
+    if is_usual:
+        return shapes
+    return {key: shapes.get(key, tuple(value.shape)) for key, value in model.state_dict().items()}
+
+
+_HOW = ("state_dict", "_save_to_state_dict", "get_extra_state")
+
+
+def _keeps_as_torch_does(module: torch.nn.Module) -> bool:
+    """Whether a module's state dict is its parameters and buffers."""
+    kind = type(module)
+    return not module._state_dict_hooks and all(getattr(kind, how) is getattr(torch.nn.Module, how) for how in _HOW)
+
+
+def _modules_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
+    """(prefix of its names, module)."""
+    waiting: list[tuple[str, torch.nn.Module]] = [("", model)]
+    while waiting:
+        prefix, module = waiting.pop()
+        yield prefix, module
         waiting.extend([(f"{prefix}{name}.", inner) for name, inner in module._modules.items() if inner is not None])
