@@ -6,7 +6,7 @@ eight attributes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import comfy.utils
@@ -23,7 +23,13 @@ class Parameters:
     @cached_property
     def by_name(self) -> Mapping[str, Tensor]:
         """All of them; a shared one under each of its names."""
-        return dict(parameters_of(self._model))
+        return {prefix + name: parameter for prefix, _, name, parameter in _parameters_of(self._model)}
+
+    @cached_property
+    def with_types(self) -> Sequence[tuple[Tensor, torch.dtype]]:
+        """(parameter, type that the model has it in)."""
+        found = _parameters_of(self._model)
+        return [(parameter, type_in(module, name, parameter)) for _, module, name, parameter in found]
 
     def shape(self, key: str) -> tuple[int, ...]:
         """True shape of a weight: quantised models list packed shapes in their state dict."""
@@ -31,12 +37,19 @@ class Parameters:
         return tuple((comfy.utils.get_attr(self._model, key) if found is None else found).shape)
 
 
-def parameters_of(model: torch.nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """(name, parameter) of all of them, in no particular order."""
+def type_in(module: torch.nn.Module, name: str, parameter: Tensor) -> torch.dtype:
+    """The type that a model has a parameter in. In the host's default mode on NVIDIA a parameter is as its file has it
+    until the layer is used."""
+    found: torch.dtype | None = module.__dict__.get(f"{name}_comfy_model_dtype")
+    return found or parameter.dtype
+
+
+def _parameters_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module, str, Tensor]]:
+    """(prefix of its name, module, name there, parameter) of all of them, in no particular order."""
     for prefix, module in _modules_of(model):
         for name, parameter in module._parameters.items():
             if parameter is not None:
-                yield prefix + name, parameter
+                yield prefix, module, name, parameter
 
 
 def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:

@@ -4,6 +4,7 @@
     python tools/dev.py demo     ComfyUI with LoRA Deck, a small model and a handful of LoRA files
     python tools/dev.py test     every test, those on the real host included; what follows goes to pytest
     python tools/dev.py lint     ruff and the type check
+    python tools/dev.py bench    a benchmark in the host's environment: its name, and what it is given
     python tools/dev.py setup    only the set-up that the others begin with
 
 Everything it makes lies in the git-ignored folder .dev/. An interrupted set-up goes on where it stopped.
@@ -21,7 +22,7 @@ import sys
 from pathlib import Path
 
 from devhost.assets import ensure_assets
-from devhost.checks import run_lint, run_tests
+from devhost.checks import run_benchmark, run_lint, run_tests
 from devhost.demo import run_demo
 from devhost.environment import Host, ensure_host, existing_host
 from devhost.failure import SetupError
@@ -31,13 +32,15 @@ from devhost.versions import DEFAULT_HOST, HOSTS
 
 def main(arguments: list[str]) -> int:
     options, rest = _parser().parse_known_args(arguments)
-    if rest and options.verb != "test":
+    if rest and options.verb not in ("test", "bench"):
         _parser().error(f"unknown arguments for {options.verb}: {' '.join(rest)}")
     try:
         with only_one():
             host = _host(options.host)
             if options.verb == "lint":
                 return run_lint(host)
+            if options.verb == "bench":
+                return run_benchmark(host, rest)
             assets = ensure_assets(host)
         if options.verb == "test":
             return run_tests(host, assets, rest)
@@ -65,9 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        usage="python tools/dev.py {setup,demo,test,lint} [options]",
+        usage="python tools/dev.py {setup,demo,test,lint,bench} [options]",
     )
-    parser.add_argument("verb", choices=("setup", "demo", "test", "lint"), help=argparse.SUPPRESS)
+    parser.add_argument("verb", choices=("setup", "demo", "test", "lint", "bench"), help=argparse.SUPPRESS)
     parser.add_argument(
         "--host",
         metavar="VERSION",

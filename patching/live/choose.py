@@ -14,7 +14,7 @@ from ...stack.schedule import Schedule, describe, schedule_of
 from ...strategies import Strategy
 from ..entries import OpenedEntry, Patcher
 from ..match import Match
-from ..parameters import Parameters
+from ..parameters import Parameters, type_in
 from .parts import LivePart
 from .plan import LiveEntry
 from .storage import storage_of
@@ -67,7 +67,7 @@ class _Weights:
             weight = getattr(module, parameter)
             fits = parameter in ("weight", "bias") and is_layer(module)
             kind = "" if fits else f"{type(module).__name__} layers"
-            seen = self._seen[key] = kind, tuple(weight.shape), storage_of(weight)
+            seen = self._seen[key] = kind, tuple(weight.shape), storage_of(weight, type_in(module, parameter, weight))
         return seen
 
 
@@ -94,7 +94,7 @@ def choose(
 
 def _patches_all(method: Method, parameters: Parameters) -> bool:
     if method == "auto":
-        return not any(map(storage_of, parameters.by_name.values()))
+        return not any(storage_of(*found) for found in parameters.with_types)
     return method == "patch"
 
 

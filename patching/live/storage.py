@@ -10,13 +10,15 @@ import comfy.utils
 import torch
 from torch import Tensor
 
+from ..parameters import type_in
+
 _CPU = torch.device("cpu")
 
 
-def storage_of(weight: Any) -> str | None:
+def storage_of(weight: Any, dtype: torch.dtype) -> str | None:
     """The name of a storage in which a patched weight would lose precision or be patched anew in every step.
 
-    `None` for plain floats of two bytes or more.
+    `None` for plain floats of two bytes or more. `dtype`: that the model has it in (`type_in`).
     """
     layout = getattr(weight, "_layout_cls", None)
     if layout is not None:
@@ -24,8 +26,7 @@ def storage_of(weight: Any) -> str | None:
     packed = getattr(weight, "tensor_type", None)
     if packed is not None and getattr(packed, "name", str(packed)) not in ("F32", "F16", "BF16"):
         return f"GGUF {getattr(packed, 'name', packed)}"
-    dtype = getattr(weight, "dtype", None)
-    if isinstance(dtype, torch.dtype) and dtype.itemsize < 2:
+    if dtype.itemsize < 2:
         return str(dtype).removeprefix("torch.").replace("float8_", "fp8 ")
     return None
 
@@ -47,6 +48,8 @@ def current_weight(patcher: Any, key: str) -> Tensor:
         value = _unpacked(module, weight)
     else:
         value = comfy.model_management.cast_to_device(weight, _CPU, torch.float32, copy=True)
+        if storage_of(weight, torch.float32) is None:
+            value = value.to(type_in(module, name, weight)).to(torch.float32)
         convert = getattr(module, f"convert_{name}", None)
         if convert is not None:
             value = convert(value, inplace=True)

@@ -1,4 +1,4 @@
-"""The verbs ``test`` and ``lint``: the same commands here, in CI and in the hosted workflows."""
+"""The verbs ``test``, ``lint`` and ``bench``: the same commands here, in CI and in the hosted workflows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .environment import Host
+from .failure import SetupError
 from .layout import DEV, REPOSITORY, TOOLS
 from .links import link_folder
 from .steps import say
 
 # Rooms whose types are checked strictly, as far as they exist; the others lean on the host's untyped API.
 TYPED_ROOMS = ("stack", "library", "strategies", "patching", "sharing")
+
+BENCHMARKS = REPOSITORY / "benchmarks"
 
 
 def run_tests(host: Host, assets: Path, arguments: Sequence[str]) -> int:
@@ -23,6 +26,18 @@ def run_tests(host: Host, assets: Path, arguments: Sequence[str]) -> int:
     start = "import sys; sys.path.remove(''); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
     command: list[str | Path] = [host.python, "-c", start, *arguments]
     return subprocess.run(command, cwd=REPOSITORY, env=environment).returncode
+
+
+def run_benchmark(host: Host, arguments: Sequence[str]) -> int:
+    """A program of ``benchmarks/``, by its name, with what follows; returns its status."""
+    name, *rest = arguments or ("",)
+    found = next((place for place in (BENCHMARKS / name, BENCHMARKS / f"{name}.py") if name and place.exists()), None)
+    if found is None:
+        known = sorted(
+            path.stem for path in BENCHMARKS.iterdir() if path.suffix == ".py" or (path / "__main__.py").exists()
+        )
+        raise SetupError(f"There is no benchmark {name!r}. Known are {', '.join(known)}.")
+    return subprocess.run([host.python, found, *rest], cwd=REPOSITORY).returncode
 
 
 def run_lint(host: Host) -> int:

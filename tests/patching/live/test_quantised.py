@@ -30,6 +30,34 @@ def test_a_quantised_model(comfy: Any, lora_folder: Path, name: str, record_prop
     assert result.untouched
 
 
+def test_weights_that_are_cast_when_they_are_used(comfy: Any, lora_folder: Path) -> None:
+    """In the host's default mode on NVIDIA weights are as in their file until then, whatever the loader was told."""
+    import torch
+    from lora_deck.benchmarks.quantised import LAYER as PATH
+    from lora_deck.benchmarks.quantised import NAME, load
+    from lora_deck.patching.live.storage import current_weight
+    from safetensors.torch import save_file
+
+    model = load("raw float8_e4m3fn")
+    layer = model.model.diffusion_model.get_submodule(PATH)
+    assert layer.weight_comfy_model_dtype == torch.float8_e4m3fn
+    rounded = layer.weight.detach().float()
+    for module in model.model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and parameter.dtype == torch.float8_e4m3fn:
+                own = torch.nn.Parameter(parameter.float() * 1.01, requires_grad=False)
+                module._parameters[name] = own
+    out, inner = layer.weight.shape
+    save_file(
+        {f"{NAME}.lora_up.weight": torch.randn(out, 2), f"{NAME}.lora_down.weight": torch.randn(2, inner)},
+        lora_folder / "q.safetensors",
+    )
+    report = str(apply(model, None, "<lora:q>").report)
+    assert "in the forward pass, because the model's weights are fp8 e4m3" in report
+    expected = (rounded * 1.01).to(torch.float8_e4m3fn).float()
+    assert torch.equal(current_weight(model, f"diffusion_model.{PATH}.weight"), expected)
+
+
 @pytest.mark.parametrize("family", ["dora", "ia3", "oft"])
 @pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2", "mxfp8", "nvfp4", "int8_tensorwise"])
 def test_families_that_read_the_weight(
