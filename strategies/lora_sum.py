@@ -52,10 +52,10 @@ class LoraSum(Strategy):
         return self.apply(torch.zeros_like(weight), 1.0, weight.dtype)
 
     def apply(self, weight: Tensor, multiplier: float, dtype: torch.dtype) -> Tensor:
-        scales = tuple(multiplier * scale for scale in self.scales)
+        scales = self.scales if multiplier == 1 else tuple([multiplier * scale for scale in self.scales])
+        if weight.device.type == "cpu":
+            return self._on_cpu(weight, scales)
         with exact_products(weight.device):
-            if weight.device.type == "cpu":
-                return self._on_cpu(weight, scales)
             return self._on_device(weight, scales)
 
     def _on_cpu(self, weight: Tensor, scales: tuple[float, ...]) -> Tensor:
@@ -92,25 +92,24 @@ class LoraSum(Strategy):
 
     def _on_device(self, weight: Tensor, scales: tuple[float, ...]) -> Tensor:
         """In the weight's type, with sums in fp32, where that type holds every factor; else in fp32."""
-        largest = max(scales, key=abs)
+        largest, shares = _scaling(scales, self.ranks, weight.device)
         if not largest:
             return weight
-        kinds = {factor.dtype for factor in (*self.ups, *self.downs)}
-        kind = weight.dtype if weight.dtype.itemsize >= 4 or kinds == {weight.dtype} else torch.float32
-        ups, downs = (joined(factors, dim, weight.device) for factors, dim in ((self.ups, 1), (self.downs, 0)))
-        if any(scale != largest for scale in scales):
-            shares = tuple(scale / largest for scale in scales)
-            downs = downs * _diagonal(shares, self.ranks, weight.device)
-        ups, downs = ups.to(kind), downs.to(kind)
-        if kind == weight.dtype:
-            return _add_product(weight, ups, downs, largest)
-        return weight.add_(torch.mm(ups, downs).reshape(weight.shape), alpha=largest)
+        ups, downs = joined(self.ups, 1, weight.device), joined(self.downs, 0, weight.device)
+        stored = weight.dtype
+        kind = stored if stored.itemsize >= 4 or ups.dtype == downs.dtype == stored else torch.float32
+        if shares is not None:
+            downs = downs * shares
+        if kind == stored:
+            return _add_product(weight, ups.to(kind), downs.to(kind), largest)
+        return weight.add_(torch.mm(ups.to(kind), downs.to(kind)).reshape(weight.shape), alpha=largest)
 
 
 def joined(factors: tuple[Tensor, ...], dim: int, device: torch.device) -> Tensor:
     """Factors as matrices on a device, side by side along `dim`."""
-    matrices = [factor.to(device).flatten(1) for factor in factors]
-    return matrices[0] if len(matrices) == 1 else torch.cat(matrices, dim)
+    if len(factors) == 1 and factors[0].ndim == 2:
+        return factors[0].to(device)
+    return torch.cat([factor.to(device).flatten(1) for factor in factors], dim)
 
 
 def _add_product(weight: Tensor, up: Tensor, down: Tensor, scale: float) -> Tensor:
@@ -124,10 +123,16 @@ def _add_product(weight: Tensor, up: Tensor, down: Tensor, scale: float) -> Tens
 
 
 @lru_cache(maxsize=256)
-def _diagonal(shares: tuple[float, ...], ranks: tuple[int, ...], device: torch.device) -> Tensor:
-    """(Σ rank, 1) in fp32. All weights of a stack share a handful of these."""
-    values = torch.tensor(shares, dtype=torch.float32).repeat_interleave(torch.tensor(ranks))
-    return values.unsqueeze(1).to(device)
+def _scaling(scales: tuple[float, ...], ranks: tuple[int, ...], device: torch.device) -> tuple[float, Tensor | None]:
+    """(the largest scale, the others' shares of it: (Σ rank, 1) in fp32, `None` where all are the same).
+
+    All weights of a stack share a handful of these.
+    """
+    largest = max(scales, key=abs)
+    if all(scale == largest for scale in scales):
+        return largest, None
+    values = torch.tensor([scale / largest for scale in scales], dtype=torch.float32)
+    return largest, values.repeat_interleave(torch.tensor(ranks)).unsqueeze(1).to(device)
 
 
 @contextmanager

@@ -125,7 +125,12 @@ def targets(name: str, model: Any) -> dict[str, tuple[int, ...]]:
 def _flux(model: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     import comfy.utils
 
+    seen = set()
     for path, target in comfy.utils.flux_to_diffusers(model.model_config.unet_config, "diffusion_model.").items():
+        if target in seen or "to_qkv_mlp" in path:
+            # A second name of the layer, or a name of several together.
+            continue
+        seen.add(target)
         key, offset = (target, None) if isinstance(target, str) else (target[0], target[1])
         if path.endswith(".weight") and "norm" not in path and ("attn" in path or "ff" in path or "proj" in path):
             shape = list(comfy.utils.get_attr(model, key).shape)
