@@ -28,6 +28,7 @@ from .patches import put_patches
 from .progress import Progress
 from .report import AppliedLora, ApplyReport, FileReport, count, left_out_note
 from .settings import CONFIG
+from .store import STORE
 from .unmatched import unmatched
 from .weights import preset_files
 
@@ -97,7 +98,7 @@ def apply_stack(
     opened: Sequence[OpenedEntry] = open_entries(items, clones, progress, parameters)
     chosen = Chosen(tuple(opened))
     if new_model is not None:
-        chosen = choose(method, new_model, opened, sampling_pass, parameters["unet"])
+        chosen = choose(method, new_model, opened, sampling_pass)
     opened = chosen.opened
     reused = [put_patches(side, clone, opened, parameters[side], progress) for side, clone in clones.items()]
     if chosen.parts:
@@ -106,6 +107,7 @@ def apply_stack(
         reused.append(kept)
     if new_model is not None:
         Conditioned(sampling_pass, missing, resolve).attach(new_model)
+    STORE.start()
     notes.extend(chosen.notes)
     for entry in opened:
         notes.extend(f"{entry.item.file.name}: {note}" for note in _notes(entry))

@@ -6,12 +6,15 @@ eight attributes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 import comfy.utils
 import torch
 from torch import Tensor
+
+CAST_TO = "_comfy_model_dtype"
+"""Ending of a module's attribute that says which type the host casts a parameter to."""
 
 
 class Parameters:
@@ -23,13 +26,12 @@ class Parameters:
     @cached_property
     def by_name(self) -> Mapping[str, Tensor]:
         """All of them; a shared one under each of its names."""
-        return {prefix + name: parameter for prefix, _, name, parameter in _parameters_of(self._model)}
-
-    @cached_property
-    def with_types(self) -> Sequence[tuple[Tensor, torch.dtype]]:
-        """(parameter, type that the model has it in)."""
-        found = _parameters_of(self._model)
-        return [(parameter, type_in(module, name, parameter)) for _, module, name, parameter in found]
+        return {
+            prefix + name: parameter
+            for prefix, module in _modules_of(self._model)
+            for name, parameter in module._parameters.items()
+            if parameter is not None
+        }
 
     def shape(self, key: str) -> tuple[int, ...]:
         """True shape of a weight: quantised models list packed shapes in their state dict."""
@@ -40,16 +42,8 @@ class Parameters:
 def type_in(module: torch.nn.Module, name: str, parameter: Tensor) -> torch.dtype:
     """The type that a model has a parameter in. In the host's default mode on NVIDIA a parameter is as its file has it
     until the layer is used."""
-    found: torch.dtype | None = module.__dict__.get(f"{name}_comfy_model_dtype")
+    found: torch.dtype | None = module.__dict__.get(name + CAST_TO)
     return found or parameter.dtype
-
-
-def _parameters_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module, str, Tensor]]:
-    """(prefix of its name, module, name there, parameter) of all of them, in no particular order."""
-    for prefix, module in _modules_of(model):
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                yield prefix, module, name, parameter
 
 
 def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:

@@ -1,6 +1,6 @@
 """Factors kept on a device while they fit a budget.
 
-They are read in the background, from the moment a stack is known, while the host encodes a prompt or loads a model;
+They are read in the background, from the moment a stack is patched, while the host encodes a prompt or loads a model;
 whoever needs them first waits for them. What is kept is listed among the host's loaded models, so that it counts as
 their memory does and goes when memory is short; then the factors come from the mapped file again.
 """
@@ -12,8 +12,9 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import comfy.model_management
@@ -42,15 +43,29 @@ class _Slot:
 
 
 class _Upload:
-    """Factors on their way to a device."""
+    """Factors on their way to a device, from the moment that it is started."""
 
-    def __init__(self) -> None:
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._work: Callable[[], None] | None = None
+        self._future: Future[None] | None = None
         self._arrived = threading.Condition()
         self._ended = False
         self._error: LoraDeckError | None = None
 
-    def run(self, wanted: Sequence[Wanted], slots: Sequence[_Slot], device: torch.device, stream: Any) -> None:
-        """Fills the slots. `stream`: in which their memory was taken."""
+    def prepare(self, wanted: Sequence[Wanted], slots: Sequence[_Slot], device: torch.device, stream: Any) -> None:
+        """What is to be done. `stream`: in which the slots' memory was taken."""
+        self._work = partial(self._run, wanted, slots, device, stream)
+
+    def start(self) -> Future[None]:
+        """Lets it begin, if it has not."""
+        with self._arrived:
+            if self._future is None:
+                assert self._work is not None
+                self._future, self._work = self._pool.submit(self._work), None
+            return self._future
+
+    def _run(self, wanted: Sequence[Wanted], slots: Sequence[_Slot], device: torch.device, stream: Any) -> None:
         try:
             for numbers in filled(wanted, [slot.pair for slot in slots], device, stream):
                 with self._arrived:
@@ -73,6 +88,7 @@ class _Upload:
 
     def wait(self, slot: _Slot) -> bool:
         """Whether the factors are there; raises what ended the upload, where it was the file's fault."""
+        self.start()
         with self._arrived:
             self._arrived.wait_for(lambda: slot.ready or self._ended)
         if not slot.ready and self._error is not None:
@@ -86,12 +102,12 @@ class _Kept(comfy.model_patcher.ModelPatcher):  # type: ignore[misc]
     def __init__(self, device: torch.device) -> None:
         super().__init__(torch.nn.Module(), load_device=device, offload_device=torch.device("cpu"), size=1)
         self.entries: OrderedDict[weakref.ref[Wanted], _Slot] = OrderedDict()
-        self.uploads: list[Future[None]] = []
+        self.uploads: list[_Upload] = []
 
     def settle(self) -> None:
         """Waits for what is on its way: memory that is written to is not free, whoever lets go of it."""
         for upload in self.uploads:
-            upload.result()
+            upload.start().result()
         self.uploads.clear()
 
     def model_size(self) -> int:
@@ -152,10 +168,11 @@ class FactorStore:
                 kept.detach()
 
     def keep(self, wanted: Sequence[Wanted], patcher: Any) -> frozenset[Wanted]:
-        """Puts factors on the device that `patcher` (a `ModelPatcher`) loads to, as many as the budget allows.
+        """Makes room for factors on the device that `patcher` (a `ModelPatcher`) loads to, as the budget allows.
 
-        Returns those that a patch may refer to without their tensors: they are there or on their way, or lie where
-        they are used.
+        Returns those that a patch may refer to without their tensors: they are there or will be, or lie where they are
+        used. They come from `start` on, or when somebody needs them: until a stack is patched, reading them would only
+        keep the interpreter from that.
         """
         device = patcher.load_device
         if device is not None and device.type == "cpu":
@@ -185,16 +202,24 @@ class FactorStore:
             _list_as_loaded(kept)
             return frozenset(fitting)
 
+    def start(self) -> None:
+        """Lets what `keep` has made room for come, if nobody has asked for it before."""
+        with self._lock:
+            for kept in self._devices.values():
+                for upload in kept.uploads:
+                    upload.start()
+
     def _begin(self, kept: _Kept, missing: Sequence[Wanted], device: torch.device) -> None:
-        kept.uploads = [upload for upload in kept.uploads if not upload.done()]
+        kept.uploads = [upload for upload in kept.uploads if not upload.has_ended]
         if not missing:
             return
-        upload = _Upload()
+        upload = _Upload(self._uploads)
         slots = [_Slot(empty(factors, device), factors.size, upload) for factors in missing]
         for factors, slot in zip(missing, slots, strict=True):
             kept.entries[weakref.ref(factors, _drop(kept))] = slot
         stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
-        kept.uploads.append(self._uploads.submit(upload.run, missing, slots, device, stream))
+        upload.prepare(missing, slots, device, stream)
+        kept.uploads.append(upload)
 
 
 def _has(kept: _Kept, ref: weakref.ref[Wanted]) -> bool:

@@ -14,10 +14,10 @@ from ...stack.schedule import Schedule, describe, schedule_of
 from ...strategies import Strategy
 from ..entries import OpenedEntry, Patcher
 from ..match import Match
-from ..parameters import Parameters, type_in
+from ..parameters import type_in
 from .parts import LivePart
 from .plan import LiveEntry
-from .storage import storage_of
+from .storage import is_plain, storage_of
 
 Method = Literal["auto", "patch", "live"]
 
@@ -71,16 +71,10 @@ class _Weights:
         return seen
 
 
-def choose(
-    method: Method,
-    model: Patcher,
-    opened: Sequence[OpenedEntry],
-    sampling_pass: SamplingPass,
-    parameters: Parameters | None = None,
-) -> Chosen:
-    """Parts what a stack does to a diffusion model. `opened`: in stack order; `parameters`: the model's."""
+def choose(method: Method, model: Patcher, opened: Sequence[OpenedEntry], sampling_pass: SamplingPass) -> Chosen:
+    """Parts what a stack does to a diffusion model. `opened`: in stack order."""
     entries = [_Entry(one, schedule_of(one.item.entry, sampling_pass)) for one in opened]
-    if all(entry.schedule is None for entry in entries) and _patches_all(method, parameters or Parameters(model.model)):
+    if all(entry.schedule is None for entry in entries) and _patches_all(method, model):
         # As with most stacks: not worth a look at each of thousands of changes.
         return Chosen(tuple(opened))
     before: dict[str, list[bool]] = {}
@@ -92,9 +86,9 @@ def choose(
     return _chosen(method, entries, sampling_pass)
 
 
-def _patches_all(method: Method, parameters: Parameters) -> bool:
+def _patches_all(method: Method, model: Patcher) -> bool:
     if method == "auto":
-        return not any(storage_of(*found) for found in parameters.with_types)
+        return is_plain(model.model)
     return method == "patch"
 
 

@@ -10,7 +10,7 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ..parameters import type_in
+from ..parameters import CAST_TO, type_in
 
 _CPU = torch.device("cpu")
 
@@ -29,6 +29,19 @@ def storage_of(weight: Any, dtype: torch.dtype) -> str | None:
     if dtype.itemsize < 2:
         return str(dtype).removeprefix("torch.").replace("float8_", "fp8 ")
     return None
+
+
+def is_plain(model: torch.nn.Module) -> bool:
+    """Whether no parameter of a model is in such a storage. Every run asks: one loop, no generators."""
+    waiting = [model]
+    while waiting:
+        module = waiting.pop()
+        for name, parameter in module._parameters.items():
+            # As `type_in`.
+            if parameter is not None and storage_of(parameter, module.__dict__.get(name + CAST_TO) or parameter.dtype):
+                return False
+        waiting.extend([inner for inner in module._modules.values() if inner is not None])
+    return True
 
 
 def _layout_name(layout: str, weight: Any) -> str:

@@ -84,6 +84,16 @@ def test_who_needs_them_waits(begun: tuple[Any, Any, list[Any]], filling: Fillin
     check(factors, [made.find(one, torch.device("cpu")) for one in factors])
 
 
+def test_they_come_before_anybody_needs_them(begun: tuple[Any, Any, list[Any]], filling: Filling) -> None:
+    made, kept, _ = begun
+    filling.go.set()
+    assert not filling.calls
+    made.start()
+    made.start()
+    kept.settle()
+    assert filling.calls == 1 and all(slot.ready for slot in kept.entries.values())
+
+
 def test_a_file_that_became_shorter_is_said_to_whoever_needs_it(
     begun: tuple[Any, Any, list[Any]], filling: Filling
 ) -> None:
