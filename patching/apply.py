@@ -100,14 +100,14 @@ def apply_stack(
     if new_model is not None:
         chosen = choose(method, new_model, opened, sampling_pass)
     opened = chosen.opened
-    reused = [put_patches(side, clone, opened, parameters[side], progress) for side, clone in clones.items()]
+    with STORE.started():
+        reused = [put_patches(side, clone, opened, parameters[side], progress) for side, clone in clones.items()]
     if chosen.parts:
         plan, kept = make_plan(new_model, chosen)
         attach(new_model, plan)
         reused.append(kept)
     if new_model is not None:
         Conditioned(sampling_pass, missing, resolve).attach(new_model)
-    STORE.start()
     notes.extend(chosen.notes)
     for entry in opened:
         notes.extend(f"{entry.item.file.name}: {note}" for note in _notes(entry))

@@ -61,7 +61,8 @@ class SharedFactors:
 
 
 def _common(kinds: frozenset[torch.dtype]) -> torch.dtype:
-    first, *others = kinds
+    # torch promotes no type of one byte; half precision holds all of their numbers.
+    first, *others = (kind if kind.itemsize > 1 else torch.float16 for kind in kinds)
     for kind in others:
         first = torch.promote_types(first, kind)
-    return first if first.itemsize > 1 else torch.float16
+    return first

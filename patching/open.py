@@ -109,7 +109,8 @@ def _read_mapped(path: str, version: Hashable, config: Path | None, mapped: Mapp
     if settings is not None or opened.embeddings or opened.experts:
         return opened
     layout = plain_layout(mapped, tensors, opened.modules, opened.looks_like)
-    if layout is None:
+    if layout is None or mapped.table in _layouts:
+        # Of a known layout, and not filled: its alphas are for the report.
         return opened
     _layouts[mapped.table] = layout
     plain = layout.fill(mapped)

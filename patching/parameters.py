@@ -60,7 +60,8 @@ def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
                 shapes[prefix + name] = tuple(parameter.shape)
     if is_usual:
         return shapes
-    return {key: shapes.get(key, tuple(value.shape)) for key, value in model.state_dict().items()}
+    state = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
+    return {key: shapes.get(key, tuple(value.shape)) for key, value in state.items()}
 
 
 _HOW = ("state_dict", "_save_to_state_dict", "get_extra_state")

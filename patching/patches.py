@@ -9,7 +9,7 @@ from .adapter import DeckAdapter, pack_parts
 from .entries import OpenedEntry, Patcher
 from .keymap import Side
 from .parameters import Parameters
-from .plan import Change, Plan, PlanCache, plan, runs
+from .plan import Change, Plan, PlanCache, alike, plan
 from .progress import Progress
 from .reuse import Kept, ResultCache
 from .store import STORE
@@ -73,9 +73,9 @@ def forget() -> None:
 
 def _plan(side: Side, active: Sequence[OpenedEntry], parameters: Parameters, progress: Progress) -> Plan:
     changes: dict[str, list[Change]] = {}
-    for run in runs([entry.matchings[side] for entry in active]):
-        for place, placement in enumerate(run.placements):
-            changes.setdefault(placement.target.key, []).append(Change(run, place))
-        for _ in run.entries:
+    for files in alike([entry.matchings[side] for entry in active]):
+        for place, placement in enumerate(files.placements):
+            changes.setdefault(placement.target.key, []).append(Change(files, place))
+        for _ in files.entries:
             progress.step()
     return plan(changes, {key: parameters.shape(key) for key in changes}, progress.poll)

@@ -31,7 +31,7 @@ KEPT_PLANS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Alike:
     """An entry, or several in a row whose files differ in nothing but their numbers."""
 
     entries: tuple[int, ...]
@@ -46,8 +46,8 @@ class Run:
     """Of the files; none where the system cannot read past a mapping."""
 
     @classmethod
-    def of(cls, entries: Sequence[int], matchings: Sequence[Matching]) -> Run:
-        """`matchings`: of each entry; of more than one, as `runs` puts them together."""
+    def of(cls, entries: Sequence[int], matchings: Sequence[Matching]) -> Alike:
+        """`matchings`: of each entry; of more than one, as `alike` puts them together."""
         changes = tuple(matching.changes for matching in matchings)
         plain = tuple(change for change in changes if isinstance(change, PlainChanges))
         files = tuple(one.plain.file for one in plain)
@@ -55,24 +55,24 @@ class Run:
         return cls(tuple(entries), matchings[0].placements, changes, plain, files, sources)
 
     def lying(self, place: int) -> InFiles:
-        """The factors of a placement, of a run of plain LoRAs."""
+        """The factors of a placement, where the files hold plain LoRAs."""
         first = self.plain[0]
         module = first.plain.layout.modules[first.numbers[place]]
         return InFiles(self.files, self.sources, module.up, module.down)
 
 
-def runs(matchings: Sequence[Matching]) -> list[Run]:
+def alike(matchings: Sequence[Matching]) -> list[Alike]:
     """The entries in order, neighbours of plain LoRAs of one layout together."""
-    found: list[Run] = []
+    found: list[Alike] = []
     kept: list[int] = []
     for number, matching in enumerate(matchings):
         alike = kept and isinstance(matching.changes, PlainChanges) and _is_like(matching, matchings[kept[0]])
         if kept and not alike:
-            found.append(Run.of(kept, [matchings[i] for i in kept]))
+            found.append(Alike.of(kept, [matchings[i] for i in kept]))
             kept = []
         kept.append(number)
     if kept:
-        found.append(Run.of(kept, [matchings[i] for i in kept]))
+        found.append(Alike.of(kept, [matchings[i] for i in kept]))
     return found
 
 
@@ -83,31 +83,31 @@ def _is_like(one: Matching, other: Matching) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a run's files change at one of their placements."""
+    """What files that are alike change at one of their placements."""
 
-    run: Run
+    alike: Alike
     match: int
     """Number of the placement."""
 
     @property
     def placement(self) -> Placement:
         """Where."""
-        return self.run.placements[self.match]
+        return self.alike.placements[self.match]
 
     @property
     def strategy(self) -> Strategy:
-        """Of a run of one entry."""
-        return self.run.changes[0][self.match]
+        """Where it is one entry."""
+        return self.alike.changes[0][self.match]
 
     @property
     def additive(self) -> bool:
         """Whether the difference does not depend on the weight."""
-        return bool(self.run.plain) or self.strategy.additive
+        return bool(self.alike.plain) or self.strategy.additive
 
     def factored(self) -> tuple[Lying, tuple[float, ...]] | None:
         """(the factors, alpha/rank of each entry), `None` where a change is no product of two."""
-        if self.run.plain:
-            return self.run.lying(self.match), tuple([changes.scales[self.match] for changes in self.run.plain])
+        if self.alike.plain:
+            return self.alike.lying(self.match), tuple([changes.scales[self.match] for changes in self.alike.plain])
         factors = self.strategy.factored(self.placement.shape)
         return None if factors is None else (AsTensors(factors.up, factors.down), (factors.scale,))
 
@@ -124,7 +124,7 @@ class Alone:
     @classmethod
     def of(cls, change: Change) -> Alone:
         """Of a change by one entry."""
-        return cls(change.run.entries[0], change.match, change.placement, pack(change.strategy))
+        return cls(change.alike.entries[0], change.match, change.placement, pack(change.strategy))
 
     def part(self, weights: Sequence[Sequence[float]], lean: frozenset[Wanted]) -> Part | None:
         """In packed form, `None` at weight zero. `weights`: by entry and match."""
@@ -220,7 +220,7 @@ def _together(group: Sequence[_Factored]) -> Together:
         [
             (entry, change.match, scale)
             for change, _, own in group
-            for entry, scale in zip(change.run.entries, own, strict=True)
+            for entry, scale in zip(change.alike.entries, own, strict=True)
         ]
     )
     return Together(scales, group[0][0].placement, SharedFactors(tuple([lying for _, lying, _ in group])))

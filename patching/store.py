@@ -12,16 +12,15 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
 import torch
 
-from ..stack.errors import LoraDeckError
 from .upload import Pair, Wanted, empty, filled
 
 logger = logging.getLogger("lora_deck")
@@ -45,55 +44,80 @@ class _Slot:
 class _Upload:
     """Factors on their way to a device, from the moment that it is started."""
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self._pool = pool
-        self._work: Callable[[], None] | None = None
-        self._future: Future[None] | None = None
-        self._arrived = threading.Condition()
-        self._ended = False
-        self._error: LoraDeckError | None = None
-
-    def prepare(self, wanted: Sequence[Wanted], slots: Sequence[_Slot], device: torch.device, stream: Any) -> None:
-        """What is to be done. `stream`: in which the slots' memory was taken."""
-        self._work = partial(self._run, wanted, slots, device, stream)
-
-    def start(self) -> Future[None]:
-        """Lets it begin, if it has not."""
-        with self._arrived:
-            if self._future is None:
-                assert self._work is not None
-                self._future, self._work = self._pool.submit(self._work), None
-            return self._future
-
-    def _run(self, wanted: Sequence[Wanted], slots: Sequence[_Slot], device: torch.device, stream: Any) -> None:
-        try:
-            for numbers in filled(wanted, [slot.pair for slot in slots], device, stream):
-                with self._arrived:
-                    for number in numbers:
-                        slots[number].ready = True
-                    self._arrived.notify_all()
-        except LoraDeckError as error:
-            self._error = error
-        except torch.cuda.OutOfMemoryError:
-            logger.debug("no room to put factors together on %s", device)
-        finally:
-            with self._arrived:
-                self._ended = True
-                self._arrived.notify_all()
+    def __init__(self, kept: _Kept, wanted: Sequence[Wanted], device: torch.device) -> None:
+        """Takes memory for them. Raises `torch.cuda.OutOfMemoryError`."""
+        self._kept = kept
+        self._wanted = wanted
+        self._device = device
+        self._stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
+        self.slots = [_Slot(empty(factors, device), factors.size, self) for factors in wanted]
+        self._changed = threading.Condition()
+        self._is_started = self._is_stopped = self._has_ended = False
+        self._error: Exception | None = None
 
     @property
     def has_ended(self) -> bool:
         """Whether no more factors come."""
-        return self._ended
+        return self._has_ended
 
-    def wait(self, slot: _Slot) -> bool:
-        """Whether the factors are there; raises what ended the upload, where it was the file's fault."""
-        self.start()
-        with self._arrived:
-            self._arrived.wait_for(lambda: slot.ready or self._ended)
+    def start(self, pool: ThreadPoolExecutor) -> None:
+        """Lets it begin, if it has not."""
+        with self._changed:
+            if not self._is_started:
+                pool.submit(self._run)
+                self._is_started = True
+
+    def stop(self) -> None:
+        """Ends it. When this returns, nobody writes to the slots any more."""
+        with self._changed:
+            self._is_stopped = True
+            if not self._is_started:
+                self._is_started = True
+                self._end()
+            self._changed.wait_for(lambda: self._has_ended)
+
+    def wait(self, slot: _Slot, pool: ThreadPoolExecutor) -> bool:
+        """Whether the factors are there; raises what ended the upload, unless that was a lack of memory."""
+        self.start(pool)
+        with self._changed:
+            self._changed.wait_for(lambda: slot.ready or self._has_ended)
         if not slot.ready and self._error is not None:
             raise self._error
         return slot.ready
+
+    def _run(self) -> None:
+        try:
+            pairs = [slot.pair for slot in self.slots]
+            with closing(filled(self._wanted, pairs, self._device, self._stream)) as coming:
+                for numbers in coming:
+                    with self._changed:
+                        for number in numbers:
+                            self.slots[number].ready = True
+                        self._changed.notify_all()
+                    if self._is_stopped:
+                        break
+        except Exception as error:  # noqa: BLE001  raised where the factors are needed
+            if _is_lack_of_memory(error):
+                logger.debug("no room to put factors together on %s", self._device)
+            else:
+                self._error = error
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._has_ended = True
+            if self._error is None:
+                self._kept.release(self)
+            # The slots refer to this.
+            self._wanted, self.slots = (), []
+            self._changed.notify_all()
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    management = comfy.model_management
+    known = getattr(management, "is_oom", None)
+    return known(error) if known is not None else isinstance(error, management.OOM_EXCEPTION)
 
 
 class _Kept(comfy.model_patcher.ModelPatcher):  # type: ignore[misc]
@@ -105,10 +129,16 @@ class _Kept(comfy.model_patcher.ModelPatcher):  # type: ignore[misc]
         self.uploads: list[_Upload] = []
 
     def settle(self) -> None:
-        """Waits for what is on its way: memory that is written to is not free, whoever lets go of it."""
+        """Ends what is on its way: memory that is written to is not free, whoever lets go of it."""
         for upload in self.uploads:
-            upload.start().result()
+            upload.stop()
         self.uploads.clear()
+
+    def release(self, upload: _Upload) -> None:
+        """Lets go of the slots of an upload that it has not filled."""
+        for ref, slot in list(self.entries.items()):
+            if slot.upload is upload and not slot.ready and self.entries.get(ref) is slot:
+                self.entries.pop(ref, None)
 
     def model_size(self) -> int:
         return sum(slot.size for slot in list(self.entries.values()))
@@ -125,8 +155,12 @@ class _Kept(comfy.model_patcher.ModelPatcher):  # type: ignore[misc]
     def partially_unload(self, device_to: Any, memory_to_free: int = 0, **_: Any) -> int:
         self.settle()
         freed = 0
-        while self.entries and freed < memory_to_free:
-            freed += self.entries.popitem(last=False)[1].size
+        for ref in list(self.entries):
+            if freed >= memory_to_free:
+                break
+            # Others go by themselves meanwhile, in any thread.
+            slot = self.entries.pop(ref, None)
+            freed += slot.size if slot is not None else 0
         return freed
 
     def detach(self, unpatch_all: bool = True) -> torch.nn.Module:
@@ -144,7 +178,7 @@ class FactorStore:
     def __init__(self) -> None:
         self._devices: dict[torch.device, _Kept] = {}
         self._lock = threading.Lock()
-        self._uploads = ThreadPoolExecutor(1, "lora_deck_upload")
+        self._pool = ThreadPoolExecutor(1, "lora_deck_upload")
 
     def find(self, factors: Wanted, device: torch.device) -> Pair | None:
         """(U, D) on the device, `None` where they are not kept.
@@ -154,7 +188,7 @@ class FactorStore:
         """
         kept = self._devices.get(device)
         slot = kept.entries.get(weakref.ref(factors)) if kept is not None else None
-        return slot.pair if slot is not None and (slot.ready or slot.upload.wait(slot)) else None
+        return slot.pair if slot is not None and (slot.ready or slot.upload.wait(slot, self._pool)) else None
 
     def size(self, device: torch.device) -> int:
         """Bytes kept on a device."""
@@ -171,7 +205,7 @@ class FactorStore:
         """Makes room for factors on the device that `patcher` (a `ModelPatcher`) loads to, as the budget allows.
 
         Returns those that a patch may refer to without their tensors: they are there or will be, or lie where they are
-        used. They come from `start` on, or when somebody needs them: until a stack is patched, reading them would only
+        used. They come after `started`, or when somebody needs them: until a stack is patched, reading them would only
         keep the interpreter from that.
         """
         device = patcher.load_device
@@ -198,27 +232,33 @@ class FactorStore:
                 logger.debug("no room for factors on %s", device)
                 return frozenset()
             for ref in chosen:
-                kept.entries.move_to_end(ref)
+                if ref in kept.entries:
+                    kept.entries.move_to_end(ref)
             _list_as_loaded(kept)
             return frozenset(fitting)
 
-    def start(self) -> None:
-        """Lets what `keep` has made room for come, if nobody has asked for it before."""
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Afterwards what `keep` has made room for comes, or is let go of where the block ends by an exception."""
+        try:
+            yield
+        except BaseException:
+            with self._lock:
+                for kept in self._devices.values():
+                    kept.settle()
+            raise
         with self._lock:
             for kept in self._devices.values():
                 for upload in kept.uploads:
-                    upload.start()
+                    upload.start(self._pool)
 
     def _begin(self, kept: _Kept, missing: Sequence[Wanted], device: torch.device) -> None:
         kept.uploads = [upload for upload in kept.uploads if not upload.has_ended]
         if not missing:
             return
-        upload = _Upload(self._uploads)
-        slots = [_Slot(empty(factors, device), factors.size, upload) for factors in missing]
-        for factors, slot in zip(missing, slots, strict=True):
+        upload = _Upload(kept, missing, device)
+        for factors, slot in zip(missing, upload.slots, strict=True):
             kept.entries[weakref.ref(factors, _drop(kept))] = slot
-        stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
-        upload.prepare(missing, slots, device, stream)
         kept.uploads.append(upload)
 
 
@@ -229,7 +269,7 @@ def _has(kept: _Kept, ref: weakref.ref[Wanted]) -> bool:
 
 
 def _drop(kept: _Kept) -> Any:
-    """Called when a set of factors is in no patch any more."""
+    """Called when a set of factors is in no patch and no plan any more."""
     where = weakref.ref(kept)
 
     def gone(ref: weakref.ref[Wanted]) -> None:
@@ -268,7 +308,7 @@ def _room(patcher: Any, used: int) -> int:
 def _make_room(kept: _Kept, chosen: Mapping[Any, Wanted], budget: int) -> None:
     """Lets others go until what is chosen fits the budget beside them."""
     size = kept.model_size() + sum(factors.size for ref, factors in chosen.items() if ref not in kept.entries)
-    others = [ref for ref in kept.entries if ref not in chosen]
+    others = [ref for ref in list(kept.entries) if ref not in chosen]
     if size > budget and others:
         kept.settle()
     for ref in others:

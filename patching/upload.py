@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -100,7 +100,7 @@ def empty(wanted: Wanted, device: torch.device) -> Pair:
 
 def filled(
     wanted: Sequence[Wanted], pairs: Sequence[Pair], device: torch.device, stream: Any = None
-) -> Iterator[list[int]]:
+) -> Generator[list[int]]:
     """Reads factors into their memory; the numbers of those that are there, whatever stream uses them.
 
     `pairs`: as `empty` made them; `stream`: the `torch.cuda.Stream` in which it did.

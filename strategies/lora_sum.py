@@ -109,7 +109,9 @@ def joined(factors: tuple[Tensor, ...], dim: int, device: torch.device) -> Tenso
     """Factors as matrices on a device, side by side along `dim`."""
     if len(factors) == 1 and factors[0].ndim == 2:
         return factors[0].to(device)
-    return torch.cat([factor.to(device).flatten(1) for factor in factors], dim)
+    # torch joins no type of one byte with another; half precision holds all of their numbers.
+    matrices = [factor.to(device).flatten(1) for factor in factors]
+    return torch.cat([matrix if matrix.itemsize > 1 else matrix.to(torch.float16) for matrix in matrices], dim)
 
 
 def _add_product(weight: Tensor, up: Tensor, down: Tensor, scale: float) -> Tensor:

@@ -31,7 +31,10 @@ from devhost.versions import DEFAULT_HOST, HOSTS
 
 
 def main(arguments: list[str]) -> int:
-    options, rest = _parser().parse_known_args(arguments)
+    # What follows a benchmark's name is its own, `--help` and `--host` too.
+    mine = arguments[:1] if arguments[:1] == ["bench"] and len(arguments) > 1 else arguments
+    options, rest = _parser().parse_known_args(mine)
+    rest += arguments[len(mine) :]
     if rest and options.verb not in ("test", "bench"):
         _parser().error(f"unknown arguments for {options.verb}: {' '.join(rest)}")
     try:

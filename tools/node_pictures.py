@@ -31,11 +31,17 @@ VALUES: dict[str, dict[str, Any]] = {
     "LoraTextEncode": {"text": TEXT},
     "LoraStackAdd": {"lora_name": "ink_wash_v2", "te_weight": 0.8, "unet_weight": 0.8},
     "BlockWeight": {"blocks": "MIDD"},
-    "LoraStackRows": {"rows": {"lora_deck": 1, "on": True, "rows": [
-        {"on": True, "name": "ink_wash_v2", "te": 0.8, "unet": 0.8},
-        {"on": True, "name": "film_grain", "te": 0.3, "unet": 0.7, "lbw": "OUTALL"},
-        {"on": False, "name": "neon_nights", "te": 0.5, "unet": 0.5},
-    ]}},
+    "LoraStackRows": {
+        "rows": {
+            "lora_deck": 1,
+            "on": True,
+            "rows": [
+                {"on": True, "name": "ink_wash_v2", "te": 0.8, "unet": 0.8},
+                {"on": True, "name": "film_grain", "te": 0.3, "unet": 0.7, "lbw": "OUTALL"},
+                {"on": False, "name": "neon_nights", "te": 0.5, "unet": 0.5},
+            ],
+        }
+    },
     "LoraSchedule": {"weights": "0@0,1@0.5"},
     "LoraStackSave": {"filename": "merged/ink_and_neon"},
     "ReadInfotext": {"text": f"{TEXT}\nNegative prompt: photo\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 1"},

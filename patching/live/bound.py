@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from .factors import Columns, Factors, Pairs, map_tensors
-from .layer import BoundPairs, BoundUp, Layer, Now, Place, bind_segment
+from .layer import BoundPairs, BoundUp, DownPlace, Layer, Now, bind_segment
 from .shared import Sharing
 
+KEPT_SHARINGS = 16
+"""For as many sets of active layers it is remembered what they share."""
 Weights = tuple[tuple[float, ...], ...]
 """Of the entries, per group of rows; a single group means the whole batch."""
 
@@ -52,6 +54,8 @@ class Bound:
         self._inputs = factors.inputs
         self._scaled: dict[Columns, Tensor] = {}
         self._layers: list[tuple[frozenset[int], Layer]] = []
+        self._sharings: dict[tuple[Layer, ...], Sharing] = {}
+        """By the active layers, the one used last at the end."""
         self._keys: set[tuple[Columns, ...]] = set()
         self._weights: Weights | None = None
         self._root = weakref.ref(root)
@@ -94,7 +98,15 @@ class Bound:
         moving = {entry for row in weights for entry, weight in enumerate(row) if weight}
         active = tuple(layer for entries, layer in self._layers if entries & moving)
         if active != self.active:
-            self.active, self.sharing = active, Sharing(active, self._tensors, self.now)
+            self.active, self.sharing = active, self._sharing_of(active)
+
+    def _sharing_of(self, active: tuple[Layer, ...]) -> Sharing:
+        """What these layers share, with what has been learned of them: rows and steps take turns."""
+        found = self._sharings.pop(active, None) or Sharing(active, self._tensors, self.now)
+        self._sharings[active] = found
+        while len(self._sharings) > KEPT_SHARINGS:
+            del self._sharings[next(iter(self._sharings))]
+        return found
 
     def _set_for_all(self, row: tuple[float, ...]) -> None:
         self.now.weights = dict(enumerate(row))
@@ -121,6 +133,7 @@ class Bound:
     def _build(self) -> None:
         root = self._root()
         assert root is not None
+        self._sharings.clear()
         for name, segments in self._segments.items():
             module = comfy.utils.get_attr(root, name)
             parent = name.rpartition(".")[0]
@@ -146,7 +159,7 @@ class Bound:
             )
         key = tuple(up.columns for up in pairs.ups)
         self._keys.add(key)
-        place = Place(self._inputs[pairs.inputs], pairs.first, pairs.rank, key, parent)
+        place = DownPlace(self._inputs[pairs.inputs], pairs.first, pairs.rank, key, parent)
         return BoundPairs(self._tensors[place.tensor].narrow(0, place.first, place.rank), tuple(ups), place)
 
 

@@ -52,7 +52,7 @@ class BoundUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DownPlace:
     """Where the `down` of pairs lies."""
 
     tensor: int
@@ -72,7 +72,7 @@ class BoundPairs:
 
     down: Tensor
     ups: tuple[BoundUp, ...]
-    place: Place
+    place: DownPlace
 
 
 @dataclass(frozen=True, slots=True)

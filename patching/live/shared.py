@@ -152,7 +152,7 @@ class Sharing:
         groups = [seen for seen in self._seen if len(seen.layers) > 1]
         if not groups:
             return
-        # The only time that the device is waited for.
+        # Here the device is waited for, once for a set of active layers.
         same = iter(torch.stack([flag for seen in groups for flag in seen.same]).tolist())
         taken: set[Layer] = set()
         for seen in groups:

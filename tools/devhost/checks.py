@@ -37,6 +37,9 @@ def run_benchmark(host: Host, arguments: Sequence[str]) -> int:
             path.stem for path in BENCHMARKS.iterdir() if path.suffix == ".py" or (path / "__main__.py").exists()
         )
         raise SetupError(f"There is no benchmark {name!r}. Known are {', '.join(known)}.")
+    source = found if found.is_file() else found / "__main__.py"
+    if '"--host"' in source.read_text(encoding="utf-8") and "--host" not in rest:
+        rest = ["--host", str(host.folder), *rest]
     return subprocess.run([host.python, found, *rest], cwd=REPOSITORY).returncode
 
 

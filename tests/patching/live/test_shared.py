@@ -169,6 +169,18 @@ def test_layers_without_weight_take_no_part() -> None:
         assert products == expected and error(got, applied.truth(row)) < EXACT
 
 
+def test_weights_that_take_turns_learn_once() -> None:
+    """As prompts and steps with LoRAs of their own do."""
+    applied = Applied(entries=2)
+    turns = (((0.0, 0.5), 2 * 2 + 1), ((0.5, 0.0), 2 * SHARED + 1))
+    for row, _ in turns:
+        applied.run(row)
+    for _ in range(3):
+        for row, expected in turns:
+            got, products = applied.run(row)
+            assert products == expected and error(got, applied.truth(row)) < EXACT
+
+
 @pytest.mark.parametrize(("of", "more"), [("to_k", 2), ("to_v", 1)])
 def test_siblings_with_different_inputs(of: str, more: int) -> None:
     """Neighbours share, a layer with an input of its own goes alone; nothing is multiplied in vain."""
