@@ -14,7 +14,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import comfy.model_management
@@ -232,7 +232,8 @@ class FactorStore:
                 logger.debug("no room for factors on %s", device)
                 return frozenset()
             for ref in chosen:
-                if ref in kept.entries:
+                # What an upload did not fill goes by itself meanwhile.
+                with suppress(KeyError):
                     kept.entries.move_to_end(ref)
             _list_as_loaded(kept)
             return frozenset(fitting)
