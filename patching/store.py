@@ -100,6 +100,7 @@ class _Upload:
             if _is_lack_of_memory(error):
                 logger.debug("no room to put factors together on %s", self._device)
             else:
+                logger.warning("Factors could not be read to %s: %s", self._device, error)
                 self._error = error
         finally:
             self._end()

@@ -10,17 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from lora_deck.benchmarks.quantised import UNET
 
 HOST = os.environ.get("LORA_DECK_HOST")
-
-UNET = {
-    "use_checkpoint": False, "image_size": 32, "out_channels": 4, "use_spatial_transformer": True, "legacy": False,
-    "in_channels": 4, "model_channels": 320, "use_temporal_attention": False, "use_temporal_resblock": False,
-    "adm_in_channels": None, "num_res_blocks": [1], "transformer_depth": [1], "channel_mult": [1], "num_heads": 8,
-    "transformer_depth_middle": 1, "use_linear_in_transformer": False, "context_dim": 768,
-    "transformer_depth_output": [1, 1],
-}  # fmt: skip
-"""The smallest UNet that the host detects as SD1.5."""
 
 
 @pytest.fixture(scope="session")
